@@ -1,0 +1,57 @@
+# Every target sets up .venv from requirements.lock first where it needs it. `make help` lists them.
+
+PYTHON ?= python3
+BENCHMARK ?= benchmark.yaml
+CLUSTER ?= local
+WATCH ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv and install everything from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+benchmark: $(READY) ## run BENCHMARK=benchmark.yaml on CLUSTER=local|slurm|inline and print its tables; WATCH=1 waits on slurm
+	@$(BIN)/harness -b $(BENCHMARK) run --cluster $(CLUSTER) --report $(if $(WATCH),--watch)
+
+test: $(READY) ## every test that fits ten minutes on two cores
+	$(BIN)/python -m pytest
+
+check: $(READY) ## lint, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## time this project against its peers; ratios within one run
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+test-slurm: $(READY) ## the tests that start a private one-machine SLURM, alone
+	$(BIN)/python -m pytest tests/slurm -m slurm
+
+slurm-up: ## start a private one-machine SLURM (Debian, as root)
+	@sh scripts/slurm.sh up
+
+slurm-down: ## stop the SLURM that slurm-up started
+	@sh scripts/slurm.sh down
+
+lock: ## write requirements.lock anew from pyproject.toml
+	$(PYTHON) scripts/lock.py
+
+clean: ## remove .venv and tool caches; results and reports stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+
+.PHONY: help setup benchmark test check bench test-slurm slurm-up slurm-down lock clean

@@ -1,0 +1,119 @@
+"""What a method file (methods/*.py) builds on.
+
+A method is one file: a frozen, closed settings model whose every default carries its source,
+networks from `harness.nn`, a `loss` that reads like the paper's equations and `encoder()` to
+export. Defaults are the published settings; `tiers` holds what changes at smaller scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from .nn.swin import SwinSettings
+from .schema.task import Closed, Tier, Triple
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Regions of unlabelled volumes: (B, C, D, H, W), intensities in [0, 1]."""
+
+    volumes: Tensor
+    case_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to minimise and its named parts (detached) for the curves."""
+
+    total: Tensor
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+class BaselineSettings(Closed):
+    """Settings of a method that is not pretrained: the encoder alone."""
+
+    encoder: SwinSettings = Field(default_factory=SwinSettings)
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
+
+
+class MethodSettings(BaselineSettings):
+    """Settings that every pretraining shares. A method's own come in a subclass."""
+
+    crop: Triple = Field((96, 96, 96), description="network input, voxels; METHODS 0")
+    region: Triple = Field(
+        (128, 128, 128), description="region of a volume that views are cut from"
+    )
+    batch: int = Field(6, ge=1, description="regions per step")
+    steps: int = Field(250_000, ge=1, description="optimiser steps")
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
+    clip: float = Field(3.0, gt=0, description="gradient norm")
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {
+            "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 2, "steps": 4,
+            "lr": 1e-3, "warmup": 1,
+        },
+        "small": {
+            "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 4, "steps": 300,
+            "lr": 1e-3, "warmup": 30,
+        },
+        "demo": {
+            "crop": (64, 64, 64), "region": (80, 80, 80), "batch": 16, "steps": 3000,
+            "lr": 5e-4, "warmup": 300,
+        },
+    }  # fmt: skip
+
+
+class Method(nn.Module):
+    """How an encoder gets its weights. Abstract or final: variants are YAML, not subclasses."""
+
+    Settings: ClassVar[type[BaselineSettings]]
+    version: ClassVar[int]
+    encoders: ClassVar[tuple[str, ...]] = ("swin",)
+    dims: ClassVar[tuple[int, ...]] = (3,)
+    pretrains: ClassVar[bool] = True
+
+    def __init__(
+        self, settings: BaselineSettings, channels: int, rng: torch.Generator
+    ) -> None:
+        """Build the networks; every initial weight comes from `rng`."""
+        super().__init__()
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """Return the objective of one step; masks, views and noise come from `rng`."""
+        raise NotImplementedError
+
+    def after_step(self, step: int, total: int) -> None:
+        """Do what follows optimiser step `step` (0-based, global) of `total`, such as EMA."""
+
+    def encoder(self) -> nn.Module:
+        """Return the encoder to export."""
+        raise NotImplementedError
+
+
+def resolve(
+    settings: type[BaselineSettings], tier: Tier, overrides: Mapping[str, Any]
+) -> BaselineSettings:
+    """Return settings at a tier with the user's overrides on top, validated.
+
+    Order: published defaults, the tier's numbers (of the method, then of its encoder), the
+    user's. `encoder` may be a kind ('swin') or a mapping. Raises pydantic.ValidationError.
+    """
+    merged: dict[str, Any] = {**settings.tiers.get(tier, {})}
+    own = dict(overrides)
+    encoder = own.pop("encoder", {})
+    if isinstance(encoder, str):
+        encoder = {"kind": encoder}
+    of_tier = SwinSettings.tiers.get(tier, {})
+    if isinstance(encoder, Mapping):
+        encoder = {**of_tier, **merged.pop("encoder", {}), **encoder}
+    return settings.model_validate({**merged, **own, "encoder": encoder})

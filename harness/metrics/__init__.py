@@ -1,0 +1,1 @@
+"""Pure scores of one case or one list of predictions, with undefined cases named."""

@@ -1,0 +1,1 @@
+"""Networks and losses, shape-annotated, without input or output."""

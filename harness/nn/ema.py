@@ -1,0 +1,53 @@
+"""A teacher that follows its student as an exponential moving average."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+
+def momentum_at(step: int, total: int, start: float) -> float:
+    """Momentum λ at the global step: 1 - (1 - λ0)(1 + cos(π step / total)) / 2 (METHODS 0).
+
+    Rises from `start` at step 0 to 1 at step `total`.
+    """
+    phase = math.pi * min(step, total) / max(total, 1)
+    return 1 - (1 - start) * (1 + math.cos(phase)) / 2
+
+
+@torch.no_grad()
+def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """θ_t ← λ θ_t + (1 - λ) θ_s for every parameter; buffers are copied.
+
+    momentum λ in [0, 1]: 0 copies the student, 1 leaves the teacher as it is.
+    """
+    ours, theirs = list(teacher.parameters()), list(student.parameters())
+    torch._foreach_lerp_(ours, theirs, 1 - momentum)
+    for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
+        old.copy_(new)
+
+
+class Teacher(nn.Module):
+    """A copy of a student module that receives no gradient and is always in eval mode."""
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(student).requires_grad_(False)  # exact at the start
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002, FBT001, FBT002
+        """Stay in eval mode: drop path is for the student only."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the copy without recording gradients."""
+        return self.module(*args, **kwargs)
+
+    def update(self, student: nn.Module, momentum: float) -> None:
+        """Follow the student after one optimiser step; see `ema_update`."""
+        ema_update(self.module, student, momentum)

@@ -1,0 +1,72 @@
+"""Losses that several methods share: pure functions, and the running centre."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
+    """Σ m |x - x̂| / (C Σ m): absolute error averaged over hidden voxels only (METHODS 1.13).
+
+    x_hat, x: (B, C, D, H, W); hidden: bool or 0/1 (B, 1, D, H, W), 1 = hidden. Returns (),
+    0 where nothing is hidden.
+    """
+    weight = hidden.to(x_hat.dtype)
+    total = ((x_hat - x).abs() * weight).sum()
+    return total / (weight.sum() * x.shape[1]).clamp(min=1)
+
+
+def distillation_ce(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    center: Tensor,
+    t_s: float,
+    t_t: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of the student's prototypes under the teacher's (METHODS 0).
+
+    P_s = softmax(z_s / t_s), P_t = softmax((z_t - c) / t_t) without gradient,
+    H = -Σ_k P_t,k log P_s,k, averaged over all positions, or over those that `weight` counts
+    (divided by max(1, Σ weight), so no hidden position gives 0).
+
+    student_logits, teacher_logits: (..., K); center: (K,); weight: (...). Returns ().
+    """
+    log_s = torch.log_softmax(student_logits / t_s, dim=-1)
+    p_t = torch.softmax((teacher_logits.detach() - center) / t_t, dim=-1)
+    entropy = -(p_t * log_s).sum(dim=-1)  # (...)
+    if weight is None:
+        return entropy.mean()
+    weight = weight.to(entropy.dtype)
+    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+
+
+class Center(nn.Module):
+    """Running mean c of the teacher's logits: c ← m c + (1 - m) batch mean (METHODS 0).
+
+    Use `value` in the loss first, then `update` with the same batch, as DINO does.
+    """
+
+    value: Tensor
+
+    def __init__(self, prototypes: int, *, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("value", torch.zeros(prototypes))
+
+    @torch.no_grad()
+    def update(self, teacher_logits: Tensor) -> None:
+        """Move towards the mean over all positions of (..., K)."""
+        self.value.lerp_(batch_mean(teacher_logits), 1 - self.momentum)
+
+
+def batch_mean(logits: Tensor) -> Tensor:
+    """Mean of (..., K) over everything but K. Returns (K,).
+
+    With several ranks the sum and the count are what must be all-reduced, here and nowhere
+    else: centres that differ between ranks let the teacher drift.
+    """
+    rows = logits.detach().reshape(-1, logits.shape[-1]).float()
+    total, count = rows.sum(dim=0), len(rows)
+    return total / count

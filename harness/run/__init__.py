@@ -1,0 +1,1 @@
+"""What a job executes: pretraining, adaptation and evaluation. torch lives from here down."""

@@ -1,0 +1,1 @@
+"""Protocols at work: how an encoder becomes a model of one task."""

@@ -1,0 +1,26 @@
+"""Losses of labelled training."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+_SMOOTH = 1e-5  # MONAI's default, in numerator and denominator
+
+
+def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return soft Dice loss plus cross-entropy (METHODS 2.1).
+
+    logits: (B, K, D, H, W); labels: (B, D, H, W) in [0, K). The Dice term sums over the
+    whole batch, so that a structure that one crop misses does not count as lost, squares
+    its denominator and includes background: MONAI's DiceCELoss(to_onehot_y=True,
+    softmax=True, squared_pred=True, batch=True). Returns ().
+    """
+    target = labels.long()
+    p = logits.softmax(dim=1)
+    g = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(p.dtype)
+    over = (0, *range(2, logits.ndim))
+    overlap = (p * g).sum(over)
+    size = p.square().sum(over) + g.square().sum(over)
+    dice = (2 * overlap + _SMOOTH) / (size + _SMOOTH)
+    return (1 - dice).mean() + F.cross_entropy(logits, target)

@@ -1,0 +1,55 @@
+"""Training curves: means over short blocks of steps, so that a file stays small."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..store.tables import CURVES, write_table
+
+_ROWS = 500  # per quantity of a training loop
+
+
+class Curves:
+    """Collects quantities over steps and writes curves.parquet (DESIGN 7)."""
+
+    def __init__(self, key: str, steps: int, per_epoch: float) -> None:
+        """`per_epoch`: optimiser steps that draw as many cases as there are."""
+        self.key = key
+        self.block = max(1, steps // _ROWS)
+        self.per_epoch = per_epoch
+        self._started = time.monotonic()
+        self._rows: list[dict[str, object]] = []
+        self._open: dict[str, list[float]] = defaultdict(list)
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """Take the values of step `step` (0-based)."""
+        for quantity, value in values.items():
+            self._open[quantity].append(value)
+        if (step + 1) % self.block == 0:
+            for quantity, seen in self._open.items():
+                self._add("train", quantity, step + 1, sum(seen) / len(seen))
+            self._open.clear()
+
+    def val(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Take validation values after `step` steps; an undefined one leaves no row."""
+        for quantity, value in values.items():
+            if value is not None:
+                self._add("val", quantity, step, value)
+
+    def _add(self, split: str, quantity: str, step: int, value: float) -> None:
+        self._rows.append(
+            {
+                "key": self.key, "split": split, "quantity": quantity, "step": step,
+                "epoch": step / self.per_epoch, "value": value,
+                "wall_s": time.monotonic() - self._started,
+            }
+        )  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Write what was collected."""
+        write_table(path, pa.Table.from_pylist(self._rows, schema=CURVES))

@@ -1,0 +1,78 @@
+"""The data of a task as a node needs it: cached voxels and what the listing says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..registry import load_generator
+from ..schema.cases import CaseRef
+from ..schema.errors import DataError
+from ..schema.task import GeneratedFormat, TaskSpec
+from ..volumes.cache import CachedDataset, build_cache, open_cache
+from ..volumes.formats import fingerprint, list_cases, open_dataset
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's voxels on the network's grid, its cases and its description."""
+
+    name: str
+    spec: TaskSpec
+    cached: CachedDataset
+    refs: Mapping[str, CaseRef]
+
+    def check(self, ids: Sequence[str]) -> list[str]:
+        """Return `ids` as a list. Raises DataError where the data lacks one of them."""
+        if missing := [case_id for case_id in ids if case_id not in self.refs]:
+            msg = (
+                f"task {self.name!r} has no case {missing[0]!r} any more: plan again "
+                "with the data as it is now"
+            )
+            raise DataError(msg)
+        return list(ids)
+
+    def target(self, case_id: str) -> int:
+        """Return the class of a case of a classification task."""
+        target = self.refs[case_id].target
+        if target is None:
+            msg = f"case {case_id!r} of task {self.name!r} has no class"
+            raise DataError(msg)
+        return target
+
+
+def open_task(
+    name: str,
+    where: Mapping[str, Any],
+    *,
+    results: Path,
+    expected: str,
+    log: Callable[[str], None],
+) -> TaskData:
+    """Open the cache of a task, and build it first where it is missing.
+
+    where: `where` of a node's spec; expected: the data fingerprint of its identity.
+    Raises DataError where the data is missing or no longer what was planned with.
+    """
+    spec = TaskSpec.model_validate(where["tasks"][name])
+    generator = None
+    if isinstance(spec.format, GeneratedFormat):
+        generator = load_generator(spec.format.generator, where["content"])
+    roots = [Path(root) for root in where["data_roots"]]
+    dataset = open_dataset(name, spec, roots, generator)
+    cases = list_cases(dataset)
+    if fingerprint(dataset, cases) != expected:
+        msg = (
+            f"the data of task {name!r} has changed since this cell was planned: "
+            "run again, so that it is planned with the data as it is now"
+        )
+        raise DataError(msg)
+    folder = results / where["cache"][name]
+    if not folder.exists():
+        log(f"preparing {len(cases)} cases of {name}")
+        build_cache(dataset, cases, folder)
+    return TaskData(
+        name, spec, open_cache(folder), {ref.case_id: ref for ref in cases}
+    )

@@ -1,0 +1,98 @@
+"""Encoder with a decoder or a head: what an adaptation trains and an evaluation runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from ..nn.build import build_encoder
+from ..nn.decoder import CnnDecoder
+from ..nn.heads import LinearHead
+from ..nn.swin import SwinSettings
+from ..schema.budget import TaskKind
+from ..schema.task import Closed, Triple
+from .streams import Streams
+
+
+class Shape(Closed):
+    """What an adapt node's identity says of its network."""
+
+    encoder: SwinSettings
+    crop: Triple
+    classes: int
+    channels: int
+    task_kind: TaskKind
+    protocol: dict[str, Any]
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Shape:
+        """Read `settings` of an adapt node's identity."""
+        return cls.model_validate(settings)
+
+
+class _Adapted(nn.Module):
+    """An encoder and what is trained on top of it; a frozen encoder never trains."""
+
+    encoder: nn.Module
+    frozen: bool
+
+    def freeze_encoder(self) -> None:
+        """Take the encoder out of training: no gradients, evaluation mode for good."""
+        self.frozen = True
+        self.encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> _Adapted:  # noqa: FBT001, FBT002 (nn.Module)
+        """Set the mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def features(self, x: Tensor) -> Any:
+        """Return the encoder's features, without a graph where it is frozen."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.encoder(x)
+
+
+class Segmenter(_Adapted):
+    """Encoder and CNN decoder (METHODS 2.1): (B, C, *crop) -> (B, classes, *crop)."""
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__()
+        self.frozen = False
+        self.encoder = build_encoder(
+            shape.encoder, shape.channels, streams.rng("encoder")
+        )
+        self.decoder = CnnDecoder(
+            self.encoder.widths, shape.channels, shape.classes, shape.encoder.patch,
+            streams.rng("decoder"),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of every voxel."""
+        logits: Tensor = self.decoder(x, self.features(x))
+        return logits
+
+
+class Classifier(_Adapted):
+    """Encoder, global average and one linear layer (METHODS 2.6): (B, C, *crop) -> (B, classes)."""
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__()
+        self.frozen = False
+        self.encoder = build_encoder(
+            shape.encoder, shape.channels, streams.rng("encoder")
+        )
+        self.head = LinearHead(
+            self.encoder.widths[-1], shape.classes, streams.rng("head")
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of every class."""
+        logits: Tensor = self.head(self.features(x).pooled)
+        return logits

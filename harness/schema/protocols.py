@@ -1,0 +1,83 @@
+"""Protocols: how an encoder is used (DESIGN 2). Settings only; the work is in harness/run/adapt.
+
+Every default is the published setting (tier `paper`); `tiers` holds what changes elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from .budget import TaskKind
+from .task import Closed, Tier
+
+
+class ProtocolSettings(Closed):
+    """Common ground of all protocols."""
+
+    version: ClassVar[int] = 1
+    kinds: ClassVar[tuple[TaskKind, ...]]
+    tiers: ClassVar[dict[Tier, dict[str, Any]]]
+
+
+class Finetune(ProtocolSettings):
+    """Train a decoder or a linear head together with the encoder.
+
+    Paper settings: METHODS 2.1 (SMIT fine-tune script; 3DINO's Swin arm for the steps).
+    """
+
+    version: ClassVar[int] = 1
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation", "classification")
+
+    freeze: Literal["nothing", "encoder"] = "nothing"
+    steps: int = Field(30_000, ge=1, description="optimiser steps, whatever the budget")
+    batch: int = Field(8, ge=1, description="crops per step")
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)
+    warmup: int = Field(3_000, ge=0, description="steps of linear warm-up, then cosine")
+    clip: float = Field(1.0, gt=0, description="gradient norm; chosen here")
+    foreground: float = Field(0.5, ge=0, le=1, description="crops centred on a structure")
+    flip: float = Field(0.0, ge=0, le=1, description="probability per axis")
+    rotate: float = Field(0.2, ge=0, le=1, description="probability of a 90 degree turn")
+    scale_shift: float = Field(0.1, ge=0, le=1, description="probability of each, by 0.1")
+    val_every: int = Field(600, ge=1, description="steps between validations")
+    overlap: float = Field(0.5, ge=0, lt=1, description="sliding-window inference, test")
+    val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {"steps": 5, "batch": 2, "lr": 1e-3, "warmup": 1, "val_every": 5},
+        "small": {"steps": 300, "batch": 2, "lr": 1e-3, "warmup": 20, "val_every": 100},
+        "demo": {"steps": 2000, "batch": 4, "lr": 3e-4, "warmup": 100, "val_every": 200},
+    }
+
+
+class LinearProbe(ProtocolSettings):
+    """One linear layer on cached, frozen, pooled features (METHODS 2.6)."""
+
+    version: ClassVar[int] = 1
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("classification",)
+
+    steps: int = Field(12_500, ge=1)
+    batch: int = Field(32, ge=1)
+    lr: tuple[float, ...] = Field(
+        (1e-3, 1e-2, 1e-1, 0.5), min_length=1, description="best on validation is kept"
+    )
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {"steps": 20},
+        "small": {"steps": 1000},
+        "demo": {"steps": 1000},
+    }
+
+
+PROTOCOLS: dict[str, type[ProtocolSettings]] = {
+    "finetune": Finetune,
+    "linear_probe": LinearProbe,
+}
+
+# Raised when the meaning of what the engine does changes, whatever the method or protocol.
+PRETRAIN_VERSION = 1
+EVALUATE_VERSION = 1

@@ -1,0 +1,219 @@
+"""What the store writes down: manifests of published nodes and records of attempts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ..schema.errors import UserError
+from ..schema.identity import KEY_DIGITS
+
+FORMAT = 1  # of the results folder; raised when an older harness could misread it
+State = Literal["running", "done", "failed", "duplicate", "blocked", "lost"]
+ErrorClass = Literal[
+    "data", "code", "oom", "timeout", "disk_full", "interrupted", "blocked"
+]
+STALE_BEATS = 10  # missed heartbeats after which a silent attempt counts as lost
+# Written by the store itself into every attempt folder, never part of what is published.
+RUN, LOG, HEARTBEAT = "run.json", "log.txt", "heartbeat"
+PUBLISHED_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}|[0-9a-f]{{64}}")
+
+
+class Damaged(Exception):
+    """A manifest that cannot be trusted. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """Size in bytes and sha256 (hex) of a published file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A published node: what it is, which attempt made it, its files.
+
+    labels: columns for people and tables; run: wall_s, host, device and what was measured.
+    """
+
+    key: str
+    kind: str
+    attempt: str
+    published: str
+    files: Mapping[str, FileEntry]
+    labels: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest's JSON, one line."""
+        files = {
+            name: {"size": entry.size, "sha256": entry.sha256}
+            for name, entry in sorted(self.files.items())
+        }
+        document = {
+            "format": FORMAT,
+            "key": self.key,
+            "kind": self.kind,
+            "attempt": self.attempt,
+            "published": self.published,
+            "files": files,
+            "labels": dict(self.labels),
+            "run": dict(self.run),
+        }
+        text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+        return text.encode() + b"\n"
+
+
+def parse_manifest(data: bytes, name: str) -> Manifest:
+    """Read a manifest that stands under `name`, the first digits of its key.
+
+    Raises Damaged if it cannot be trusted, UserError if a newer harness wrote it.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        msg = "its manifest is not valid JSON"
+        raise Damaged(msg) from error
+    if not isinstance(document, dict):
+        msg = "its manifest is not a JSON object"
+        raise Damaged(msg)
+    refuse_newer(document.get("format"), f"the manifest of {name}")
+    try:
+        manifest = Manifest(
+            key=_text(document["key"]),
+            kind=_text(document["kind"]),
+            attempt=_text(document["attempt"]),
+            published=_text(document["published"]),
+            files={
+                _text(file): FileEntry(int(entry["size"]), _text(entry["sha256"]))
+                for file, entry in document["files"].items()
+            },
+            labels=dict(document["labels"]),
+            run=dict(document["run"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = f"its manifest lacks or garbles {error}"
+        raise Damaged(msg) from error
+    if not manifest.key.startswith(name[:KEY_DIGITS]) or not _KEY.fullmatch(manifest.key):
+        msg = f"its manifest is of another node, {manifest.key[:KEY_DIGITS]}"
+        raise Damaged(msg)
+    names = (manifest.attempt, *manifest.files)
+    if not manifest.files or not all(map(PUBLISHED_NAME.fullmatch, names)):
+        msg = "its manifest names no files, or names that are not allowed"
+        raise Damaged(msg)
+    return manifest
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        msg = f"{value!r}, which should be text"
+        raise TypeError(msg)
+    return value
+
+
+def check_files(folder: str, sizes: Mapping[str, int]) -> str | None:
+    """Return why the published files in an attempt's folder cannot be trusted, or None.
+
+    sizes: {name: bytes}. Looks at presence and size only; `Store.verify` reads them.
+    """
+    for name, size in sizes.items():
+        try:
+            found = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - 100,000 nodes
+        except OSError:
+            return f"its published file {name} is missing"
+        if found != size:
+            return f"its published file {name} has {found} bytes, expected {size}"
+    return None
+
+
+def refuse_newer(version: object, what: str) -> None:
+    """Raise UserError if `version` is above what this harness knows."""
+    if isinstance(version, int) and version > FORMAT:
+        msg = (
+            f"{what} was written in format {version}, and this harness knows formats up "
+            f"to {FORMAT}: update the harness"
+        )
+        raise UserError(msg)
+
+
+def checked_key(key: str) -> str:
+    """Return `key` if it is 64 or 16 hex digits; they name folders. Raises ValueError."""
+    if not _KEY.fullmatch(key):
+        msg = f"{key!r} is not a node key: expected 64 or {KEY_DIGITS} hex digits"
+        raise ValueError(msg)
+    return key
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return the record of the attempt in `folder`, its state as far as it can be known.
+
+    'running' turns into 'lost' when the process is gone from this machine, or when it has
+    been silent for STALE_BEATS heartbeats. A folder without a record was killed at once.
+    """
+    try:
+        record = json.loads((folder / RUN).read_bytes())
+        if not isinstance(record, dict):
+            raise TypeError
+    except (OSError, ValueError, TypeError):
+        record = {"attempt": folder.name, "state": "running", "started": None}
+        record["message"] = "killed before its record was written, or the record is torn"
+    if record["state"] == "running" and _is_lost(record, folder):
+        record["state"] = "lost"
+    return record
+
+
+def _is_lost(record: Mapping[str, Any], folder: Path) -> bool:
+    if record.get("machine") == this_machine():
+        return process_start(int(record["pid"])) != record.get("process_start")
+    try:
+        beat = (folder / HEARTBEAT).stat().st_mtime
+    except OSError:
+        try:
+            beat = folder.stat().st_mtime
+        except OSError:
+            return True
+    return time.time() - beat > STALE_BEATS * float(record.get("heartbeat_s") or 30)
+
+
+@cache
+def this_machine() -> str:
+    """Name what a process id is unique within: host, boot and process-id namespace."""
+    parts = [socket.gethostname()]
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    except OSError:
+        pass  # not Linux: the host's name has to do
+    return "/".join(parts)
+
+
+def process_start(pid: int) -> str | None:
+    """Return when a process of this machine started (opaque), or None if it is gone.
+
+    The start tells a process from a later one that was given the same id.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+    else:
+        return None if fields[0] in {"Z", "X"} else fields[19]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "alive"

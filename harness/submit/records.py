@@ -1,0 +1,152 @@
+"""Submission records: what was handed to a backend, written before it is handed over.
+
+<results>/submissions/<id>.json is written whole with state 'intent' before the first job
+starts or the first `sbatch`, and again when ids are known. The folder <id>/ beside it holds
+the logs of its jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..schema.errors import UserError
+
+
+@dataclass
+class Array:
+    """Jobs that are submitted with one `sbatch`; element i is jobs[i].
+
+    job_id: None until SLURM has given one. An array of one job is a plain job.
+    """
+
+    name: str
+    jobs: list[str]
+    job_id: str | None = None
+
+    def element(self, index: int) -> str:
+        """Return the SLURM id of job `index`; needs `job_id`."""
+        return self.job_id or "" if len(self.jobs) == 1 else f"{self.job_id}_{index}"
+
+
+@dataclass
+class Submission:
+    """One call of `run`. created: seconds since 1970; state: intent, submitted or ended."""
+
+    id: str
+    backend: str
+    arrays: list[Array]
+    state: str = "intent"
+    created: float = field(default_factory=time.time)
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+
+    @property
+    def jobs(self) -> list[str]:
+        """The names of all jobs."""
+        return [job for array in self.arrays for job in array.jobs]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that made the record still runs, as far as one can see."""
+        return self.state != "ended" and is_alive(self.host, self.pid)
+
+
+class Submissions:
+    """The folder <results>/submissions."""
+
+    def __init__(self, results: Path) -> None:
+        self.root = results / "submissions"
+
+    def new(self, backend: str, arrays: list[Array]) -> Submission:
+        """Return a record that is on disk, in state 'intent'."""
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        record = Submission(f"{stamp}-{secrets.token_hex(3)}", backend, arrays)
+        self.folder(record).mkdir(parents=True)
+        self.write(record)
+        return record
+
+    def folder(self, record: Submission) -> Path:
+        """Return where the logs of a submission's jobs are."""
+        return self.root / record.id
+
+    def write(self, record: Submission) -> None:
+        """Replace the record's file whole."""
+        path = self.root / f"{record.id}.json"
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        with draft.open("w", encoding="utf-8") as out:
+            json.dump(asdict(record), out)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(path)
+
+    def all(self) -> list[Submission]:
+        """Return every readable record, oldest first."""
+        found = []
+        for path in sorted(self.root.glob("*.json")):
+            try:
+                fields = json.loads(path.read_text(encoding="utf-8"))
+                arrays = [Array(**array) for array in fields.pop("arrays")]
+                found.append(Submission(arrays=arrays, **fields))
+            except (OSError, ValueError, TypeError, KeyError):
+                continue  # half-copied by hand: what it submitted shows as missing
+        return found
+
+    def log_of(self, record: Submission, name: str) -> Path:
+        """Return the log of a job of this submission; it may not exist (yet)."""
+        folder = self.folder(record)
+        for array in record.arrays:
+            if name in array.jobs and record.backend == "slurm":
+                element = array.element(array.jobs.index(name))
+                return folder / array.name / f"{element}_0_log.out"
+        return folder / f"{name}.log"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the right to submit: two `run` at once must not submit the same jobs.
+
+        Raises UserError while another process holds it. The lock of a process that died on
+        this machine is taken over, that of another machine after ten minutes.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / ".lock"
+        mine = f"{socket.gethostname()} {os.getpid()}"
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            host, _, pid = path.read_text().partition(" ")
+            fresh = time.time() - path.stat().st_mtime < 600
+            if fresh and (host != socket.gethostname() or is_alive(host, pid)):
+                message = (
+                    f"another `harness run` is submitting (process {pid or '?'} on "
+                    f"{host or '?'}); wait for it, or remove {path}"
+                )
+                raise UserError(message) from None
+            path.unlink(missing_ok=True)
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        os.write(handle, mine.encode())
+        os.close(handle)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_alive(host: str, pid: int | str) -> bool:
+    """Whether process `pid` runs on this machine; False for other machines."""
+    if host != socket.gethostname() or not str(pid).isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,171 @@
+"""Datasets as their publishers store them: open, list, read, fingerprint.
+
+A format is one module here with `list_cases(dataset)` and `read_case(dataset, ref)`;
+what every format must guarantee is checked once, in this file and `checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ...schema.cases import CaseRef
+from ...schema.errors import DataError
+from ...schema.identity import digest
+from ...schema.task import MsdFormat, TaskSpec
+from ..faults import gathered
+from ..generated import check_generator
+from ..raw import RawCase
+from . import generated, msd
+from .checks import check_case
+
+__all__ = [
+    "Dataset",
+    "RawCase",
+    "fingerprint",
+    "list_cases",
+    "open_dataset",
+    "read_case",
+]
+
+# Raised when the same files and settings would give other voxels in the cache.
+PREPROCESS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that exists: a folder with its files, or a generator."""
+
+    name: str
+    spec: TaskSpec
+    root: Path | None
+    generator: ModuleType | None = None
+
+
+_LIST: dict[str, Callable[[Dataset], list[CaseRef]]] = {
+    "msd": lambda d: msd.list_cases(_root(d)),
+    "generated": lambda d: generated.list_cases(d.generator, d.spec),
+}
+_READ: dict[str, Callable[[Dataset, CaseRef], RawCase]] = {
+    "msd": lambda d, ref: msd.read_case(_root(d), d.spec, ref),
+    "generated": lambda d, ref: generated.read_case(d.generator, d.spec, ref),
+}
+
+
+def _root(dataset: Dataset) -> Path:
+    if dataset.root is None:
+        msg = f"dataset {dataset.name!r} was opened without a folder"
+        raise ValueError(msg)
+    return dataset.root
+
+
+def open_dataset(
+    name: str,
+    spec: TaskSpec,
+    data_roots: Sequence[Path],
+    generator: ModuleType | None = None,
+) -> Dataset:
+    """Find the dataset of task `name`. Reads no file.
+
+    data_roots: folders that may hold it, the first that does wins.
+    Raises DataError that names every place looked in and how to get the data.
+    """
+    if not isinstance(spec.format, MsdFormat):
+        check_generator(name, generator, spec.format)
+        return Dataset(name, spec, None, generator)
+    for root in data_roots:
+        if (root / spec.format.folder).is_dir():
+            return Dataset(name, spec, root / spec.format.folder)
+    places = ", ".join(str(root / spec.format.folder) for root in data_roots)
+    looked = f"looked for {places}" if places else "no data folder is set"
+    msg = f"the data of task {name!r} is missing ({looked}); {_how_to_get(name, spec)}"
+    raise DataError(msg)
+
+
+def _how_to_get(name: str, spec: TaskSpec) -> str:
+    if spec.source.how:
+        return spec.source.how
+    fetch = f"run `harness data fetch {name}`" if spec.source.files else "download it"
+    return (
+        f"{fetch} from {spec.source.page}, or point data_root or MEDSSL_DATA to the "
+        "folder that holds it"
+    )
+
+
+def list_cases(dataset: Dataset) -> list[CaseRef]:
+    """List the labelled cases, sorted by case id, without reading voxels.
+
+    Raises DataError for a listing that cannot be read, files that are missing, ids that
+    occur twice, and a count other than the task declares (fewer need allow_partial).
+    """
+    name, spec = dataset.name, dataset.spec
+    cases = sorted(_LIST[spec.format.kind](dataset), key=lambda ref: ref.case_id)
+    ids = [ref.case_id for ref in cases]
+    if doubles := sorted({one for one, two in zip(ids, ids[1:], strict=False) if one == two}):
+        msg = f"dataset {name!r} lists case {doubles[0]!r} more than once"
+        raise DataError(msg)
+    if faults := [fault for ref in cases if (fault := _target_fault(spec, ref))]:
+        raise gathered(name, faults)
+    if len(cases) > spec.cases:
+        msg = (
+            f"dataset {name!r} has {len(cases)} cases, more than the {spec.cases} that "
+            "the task declares: correct 'cases' in the task file"
+        )
+        raise DataError(msg)
+    if len(cases) < spec.cases and not (spec.allow_partial and cases):
+        msg = (
+            f"dataset {name!r} has {len(cases)} of the {spec.cases} cases that the task "
+            "declares: complete it"
+            + (", or set allow_partial: true to use what is there" if cases else "")
+        )
+        raise DataError(msg)
+    return cases
+
+
+def _target_fault(spec: TaskSpec, ref: CaseRef) -> str | None:
+    if spec.kind == "segmentation":
+        return None
+    if ref.target is None:
+        return f"case {ref.case_id!r} has no class, which a classification task needs"
+    if not 0 <= ref.target < spec.classes:
+        return f"case {ref.case_id!r} has class {ref.target}, not 0 to {spec.classes - 1}"
+    return None
+
+
+def read_case(dataset: Dataset, ref: CaseRef) -> RawCase:
+    """Read the voxels of one case and check them.
+
+    Raises DataError that names the file (or the case, where it is generated) for a file
+    that is missing or truncated, a wrong number of dimensions or channels, a label of
+    another shape or affine, a label value outside the classes, NaN or infinite voxels.
+    """
+    raw = _READ[dataset.spec.format.kind](dataset, ref)
+    where = ref.images[0] if ref.images else f"case {ref.case_id!r}"
+    what = ref.label or where
+    check_case(raw, dataset.spec, image_name=where, label_name=what)
+    return raw
+
+
+def fingerprint(dataset: Dataset, cases: Sequence[CaseRef]) -> str:
+    """Return the sha256 (64 hex digits) of all that decides the cached voxels and targets.
+
+    Enters: format, relative paths and stamps, classes, channels, preprocessing. Does not:
+    where the data lies, the task's name, split, metrics or crop sizes, the order of cases.
+    """
+    spec = dataset.spec
+    return digest(
+        {
+            "version": PREPROCESS_VERSION,
+            "format": spec.format.model_dump(mode="json"),
+            "dims": spec.dims,
+            "channels": list(spec.channels),
+            "structures": dict(spec.structures),
+            "preprocess": spec.preprocess.model_dump(mode="json"),
+            "cases": sorted(
+                [ref.case_id, list(ref.images), ref.label, ref.target, ref.stamp]
+                for ref in cases
+            ),
+        }
+    )

@@ -1,0 +1,22 @@
+"""One case as its file holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """Voxels of one case on their native grid.
+
+    image: float32 (C, D, H, W) in raw units (HU for CT), axes in the file's order;
+    label: uint8 (D, H, W), 0 = background, or None;
+    affine: float64 (4, 4), voxel indices to mm in R, A, S.
+    """
+
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.uint8] | None
+    affine: npt.NDArray[np.float64]

@@ -1,0 +1,175 @@
+"""Which case is on which side, and which training cases a label budget sees (DESIGN 2).
+
+Every decision is a sha256 of names: no generator, no dependence on order, machine or on
+which other cases are present. A partial copy therefore keeps every case on its side.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ..schema.budget import LabelBudget
+from ..schema.cases import CaseRef, Side
+from ..schema.errors import DataError
+from ..schema.identity import digest
+from ..schema.task import HashSplit, TaskSpec
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three sides, each sorted by case id. No patient is on two sides."""
+
+    train: tuple[CaseRef, ...]
+    val: tuple[CaseRef, ...]
+    test: tuple[CaseRef, ...]
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of the sides and their case ids."""
+        return digest(
+            {
+                "train": [ref.case_id for ref in self.train],
+                "val": [ref.case_id for ref in self.val],
+                "test": [ref.case_id for ref in self.test],
+            }
+        )
+
+
+def unit_hash(*parts: str | int) -> float:
+    """Return a number in [0, 1) that is uniform over, and fixed by, `parts`."""
+    number = int.from_bytes(sha256(json.dumps(parts).encode()).digest()[:8])
+    return (number >> 11) / 2**53
+
+
+def side_of(name: str, spec: TaskSpec, ref: CaseRef) -> Side:
+    """Return the side of one case of task `name`, whatever other cases there are.
+
+    Raises DataError where the publisher's side is asked for and missing.
+    """
+    if isinstance(spec.split, HashSplit):
+        place = unit_hash(name, spec.split.seed, ref.group_id)
+        if place < spec.split.test:
+            return "test"
+        return "val" if place < spec.split.test + spec.split.val else "train"
+    if ref.side is None:
+        msg = f"task {name!r}: case {ref.case_id!r} has no publisher's side"
+        raise DataError(msg)
+    return ref.side
+
+
+def split(
+    name: str,
+    spec: TaskSpec,
+    cases: Sequence[CaseRef],
+    fold: int = 0,
+    folds: int = 1,
+) -> Split:
+    """Divide the cases of task `name` into train, val and test.
+
+    folds > 1: cross-validation. The test set stays; what is not test is divided anew, by a
+    hash of the patient, into `folds` parts, and part `fold` (0-based) validates.
+    Raises DataError for an empty side or a patient on two sides.
+    """
+    if not 0 <= fold < folds:
+        msg = f"fold {fold} does not exist: {folds} folds are numbered from 0"
+        raise ValueError(msg)
+    sides: dict[Side, list[CaseRef]] = {"train": [], "val": [], "test": []}
+    side_of_group: dict[str, Side] = {}
+    for ref in sorted(cases, key=lambda one: one.case_id):
+        side = side_of(name, spec, ref)
+        if side != "test" and folds > 1:
+            seed = spec.split.seed if isinstance(spec.split, HashSplit) else 0
+            part = int(unit_hash(name, seed, "fold", ref.group_id) * folds)
+            side = "val" if part == fold else "train"
+        if side_of_group.setdefault(ref.group_id, side) != side:
+            msg = (
+                f"task {name!r}: patient {ref.group_id!r} is both in {side} and in "
+                f"{side_of_group[ref.group_id]}, which would leak"
+            )
+            raise DataError(msg)
+        sides[side].append(ref)
+    for side, refs in sides.items():
+        if not refs:
+            where = f" of fold {fold} of {folds}" if folds > 1 else ""
+            msg = f"task {name!r}: of its {len(cases)} cases none is in {side}{where}"
+            raise DataError(msg)
+    return Split(tuple(sides["train"]), tuple(sides["val"]), tuple(sides["test"]))
+
+
+def subset(
+    name: str,
+    spec: TaskSpec,
+    split: Split,
+    budget: LabelBudget,
+    subset_seed: int,
+) -> tuple[str, ...]:
+    """Return the ids of the training cases that `budget` may see.
+
+    Each class (segmentation: all cases) has one order, by a hash of (task, subset seed,
+    patient), in which a patient's cases are neighbours. A budget takes the first cases of
+    each class: shots equally many, totals in turn, fractions in proportion. So subsets of
+    one kind are nested, and each lies in the 100%. The order of the ids is that of drawing.
+    Raises DataError for an empty subset and a budget larger than the data.
+    """
+    ranked = _ranked(name, split.train, subset_seed)
+    available = len(split.train)
+    count = budget.count(available, spec.classes, spec.kind)
+    if not available or not count:
+        msg = f"task {name!r}: label budget {budget} leaves no training case"
+        raise DataError(msg)
+    if count > available:
+        msg = (
+            f"task {name!r}: label budget {budget} asks for {count} training cases, but "
+            f"there are {available}"
+        )
+        raise DataError(msg)
+    if spec.kind == "classification" and budget.kind == "shot":
+        _check_shots(name, spec, budget, ranked)
+    order = []
+    for target, refs in ranked.items():
+        for rank, ref in enumerate(refs):
+            place = (rank + 0.5) / len(refs) if budget.kind == "fraction" else float(rank)
+            order.append((place, target, ref.case_id))
+    return tuple(case_id for _, _, case_id in sorted(order)[:count])
+
+
+def _ranked(
+    name: str, train: Iterable[CaseRef], subset_seed: int
+) -> dict[int, list[CaseRef]]:
+    """Return the cases of each class in the order in which budgets take them."""
+    by_class: defaultdict[int, list[CaseRef]] = defaultdict(list)
+    for ref in train:
+        by_class[-1 if ref.target is None else ref.target].append(ref)
+
+    def place(ref: CaseRef) -> tuple[float, str, float, str]:
+        group = unit_hash(name, "subset", subset_seed, ref.group_id)
+        case = unit_hash(name, "subset", subset_seed, ref.group_id, ref.case_id)
+        return (group, ref.group_id, case, ref.case_id)
+
+    return {target: sorted(by_class[target], key=place) for target in sorted(by_class)}
+
+
+def _check_shots(
+    name: str,
+    spec: TaskSpec,
+    budget: LabelBudget,
+    ranked: dict[int, list[CaseRef]],
+) -> None:
+    names = spec.target.classes if spec.target else ()
+    for target, title in enumerate(names):
+        have = len(ranked.get(target, []))
+        if have < budget.amount:
+            msg = (
+                f"task {name!r}: label budget {budget} asks for {int(budget.amount)} "
+                f"training cases of class {title!r}, but there are {have}"
+            )
+            raise DataError(msg)
+
+
+def digest_ids(ids: Iterable[str]) -> str:
+    """Return the sha256 (64 hex digits) of a set of case ids, whatever their order."""
+    return digest(sorted(ids))

@@ -1,0 +1,191 @@
+"""SMIT: masked voxels, masked patch tokens and a global token, the last two distilled.
+
+METHODS 1.18. Two overlapping crops of one region; the student sees both with cubes hidden,
+an EMA teacher sees both clean. Where the released code is known to err, this file follows
+the method instead: the teacher starts as an exact copy of the student and stays in
+evaluation mode, its momentum is annealed over the global step, and the optimiser clips
+gradients and leaves biases and norms without weight decay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from harness.api import Batch, Loss, Method, MethodSettings
+from harness.nn.build import build_encoder
+from harness.nn.ema import Teacher, momentum_at
+from harness.nn.heads import PrototypeHead, VoxelHead
+from harness.nn.losses import Center, distillation_ce, masked_l1
+from harness.nn.masking import random_units, upsample_units
+from harness.nn.schedule import teacher_temperature
+from harness.nn.views import check_views, random_view
+from harness.schema.task import Tier
+
+
+class SMITSettings(MethodSettings):
+    """Published settings; sources beside each value."""
+
+    mask_ratio: float = Field(0.7, gt=0, lt=1, description="hidden units; METHODS 1.18")
+    patch_weight: float = Field(0.1, ge=0, description="of MPD; METHODS 1.18")
+    image_weight: float = Field(0.1, ge=0, description="of ITD; METHODS 1.18")
+    prototypes: int = Field(8192, ge=2, description="K of both heads; METHODS 0")
+    head_hidden: int = Field(2048, ge=1, description="METHODS 0, prototype head")
+    head_bottleneck: int = Field(256, ge=1, description="METHODS 0, prototype head")
+    student_temp: float = Field(0.1, gt=0, description="METHODS 1.18")
+    teacher_temp_start: float = Field(0.04, gt=0, description="METHODS 1.18")
+    teacher_temp: float = Field(0.07, gt=0, description="METHODS 1.18")
+    temp_warmup: float = Field(
+        0.06, ge=0, le=1, description="share of the steps: 30 of 500 epochs, METHODS 1.18"
+    )
+    patch_temp_delay: float = Field(
+        0.06, ge=0, le=1, description="the patches' warm-up starts 30 epochs later, 1.18"
+    )
+    center_momentum: float = Field(0.9, ge=0, le=1, description="METHODS 1.18")
+    momentum: float = Field(0.996, ge=0, le=1, description="of the EMA, to 1 by cosine")
+    lr: float = Field(6e-4, gt=0, description="1e-4 per region, batch 6; METHODS 1.18")
+    weight_decay: float = Field(0.01, ge=0, description="METHODS 1.18")
+    warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; METHODS 1.18")
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {
+            **MethodSettings.tiers["tiny"], "prototypes": 64, "head_hidden": 64,
+            "head_bottleneck": 32, "momentum": 0.9,
+        },
+        "small": {
+            **MethodSettings.tiers["small"], "prototypes": 256, "head_hidden": 256,
+            "head_bottleneck": 64, "momentum": 0.99,
+        },
+        "demo": {
+            **MethodSettings.tiers["demo"], "prototypes": 1024, "head_hidden": 1024,
+            "head_bottleneck": 128, "momentum": 0.99,
+        },
+    }  # fmt: skip
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> SMITSettings:
+        stride = self.encoder.patch * 2 ** len(self.encoder.depths)
+        check_views(self.crop, self.region, stride=stride, overlapping=True)
+        return self
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a branch makes of views: logits of patches (B, N, K), of images (B, K)."""
+
+    patch: Tensor
+    image: Tensor
+    bottleneck: Tensor  # (B, C, *grid)
+
+
+class _Branch(nn.Module):
+    """Encoder and prototype heads: what student and teacher have in common."""
+
+    def __init__(
+        self, settings: SMITSettings, channels: int, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.encoder = build_encoder(settings.encoder, channels, rng)
+        # Tokens of the last stage but one after its merge: on them one token is one
+        # mask unit, and their width is twice that stage's.
+        width = self.encoder.widths[-2]
+        head = (width, settings.prototypes, settings.head_hidden)
+        self.patch_head = PrototypeHead(*head, settings.head_bottleneck, rng)
+        self.image_head = PrototypeHead(*head, settings.head_bottleneck, rng)
+
+    def forward(self, views: Tensor, hidden: Tensor | None = None) -> _Seen:
+        features = self.encoder(views, mask_units=hidden)
+        tokens = features.merged[-2].flatten(2).transpose(1, 2)  # (B, N, width)
+        return _Seen(
+            patch=self.patch_head(tokens),
+            image=self.image_head(tokens.mean(dim=1)),
+            bottleneck=features.maps[-1],
+        )
+
+
+class SMIT(Method):
+    """L = MIP + 0.1 MPD + 0.1 ITD, each the mean over the two views u and v.
+
+    MIP = Σ m |x - x̂| / Σ m                 voxels hidden in a view, predicted linearly
+    MPD = Σ m H(P_t(u_i), P_s(ũ_i)) / Σ m    tokens hidden in a view, the same view's teacher
+    ITD = H(P_t(v), P_s(ũ))                  average-pooled tokens, the other view's teacher
+    """
+
+    Settings = SMITSettings
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self, settings: SMITSettings, channels: int, rng: torch.Generator
+    ) -> None:
+        super().__init__(settings, channels, rng)
+        self.settings = settings
+        self.student = _Branch(settings, channels, rng)
+        encoder = self.student.encoder
+        self.voxel_head = VoxelHead(encoder.widths[-1], channels, encoder.stride, rng)
+        self.teacher = Teacher(self.student)
+        self.patch_center = Center(settings.prototypes, settings.center_momentum)
+        self.image_center = Center(settings.prototypes, settings.center_momentum)
+        self.step = 0
+        self._teacher_saw: _Seen | None = None
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """Return MIP + w_p MPD + w_i ITD of two views of each region.
+
+        batch.volumes: (B, C, *region), intensities in [0, 1]. Changes nothing but what
+        `after_step` uses, so the same generator state gives the same loss.
+        """
+        cfg = self.settings
+        x = torch.cat(
+            [random_view(batch.volumes, cfg.crop, rng) for _ in range(2)]
+        )  # (2B, C, *crop): views u, then views v
+        unit = self.student.encoder.unit
+        grid = tuple(side // unit for side in cfg.crop)
+        hidden = random_units(len(x), grid, cfg.mask_ratio, rng, device=x.device)
+        s = self.student(x, hidden)
+        t: _Seen = self.teacher(x)
+        self._teacher_saw = t
+
+        mip = masked_l1(
+            self.voxel_head(s.bottleneck), x, upsample_units(hidden, unit)
+        )
+        mpd = distillation_ce(
+            s.patch, t.patch, self.patch_center.value,
+            t_s=cfg.student_temp, t_t=self._temperature(cfg.patch_temp_delay),
+            weight=hidden.flatten(1),
+        )  # fmt: skip
+        other_view = t.image.roll(len(batch.volumes), dims=0)
+        itd = distillation_ce(
+            s.image, other_view, self.image_center.value,
+            t_s=cfg.student_temp, t_t=self._temperature(0.0),
+        )  # fmt: skip
+        total = mip + cfg.patch_weight * mpd + cfg.image_weight * itd
+        terms = {"mip": mip, "mpd": mpd, "itd": itd}
+        return Loss(total, {name: term.detach() for name, term in terms.items()})
+
+    def _temperature(self, delay: float) -> float:
+        cfg = self.settings
+        return teacher_temperature(
+            self.step - int(delay * cfg.steps),
+            warmup=int(cfg.temp_warmup * cfg.steps),
+            start=cfg.teacher_temp_start,
+            end=cfg.teacher_temp,
+        )
+
+    def after_step(self, step: int, total: int) -> None:
+        """Move both centres and the teacher; `step` is global (0-based)."""
+        if self._teacher_saw is not None:
+            self.patch_center.update(self._teacher_saw.patch)
+            self.image_center.update(self._teacher_saw.image)
+            self._teacher_saw = None
+        self.teacher.update(
+            self.student, momentum_at(step, total, self.settings.momentum)
+        )
+        self.step = step + 1
+
+    def encoder(self) -> nn.Module:
+        """Return the student's encoder, as the released code exports it (METHODS 0)."""
+        return self.student.encoder
