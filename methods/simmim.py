@@ -1,12 +1,13 @@
 """SimMIM: hide cubes of the volume and predict their voxels with one linear layer.
 
-METHODS 1.13. Masks are cubes of `encoder.unit` voxels (16 at paper scale), a learnable token
-stands for the hidden ones after the patch embedding, all tokens go through the encoder, and
-the head is one 1x1x1 convolution with a pixel shuffle from the bottleneck.
+METHODS 1.13. Masks are cubes of `encoder.unit` voxels (16 at paper scale), a learnable
+token stands for the hidden ones after the patch embedding, all tokens go through the
+encoder, and the head is one 1x1x1 convolution with a pixel shuffle from the bottleneck.
 
-Optimiser, crops and mask ratio follow SMIT (METHODS 1.18), of which this is the reconstruction
-term alone, so that the two differ in the objective only. SimMIM's own values differ in three
-places: mask ratio 0.6, learning rate 1e-4 to 2e-4 per 512 images, crop scale 0.67-1 and flips.
+Optimiser, crops and mask ratio follow SMIT (METHODS 1.18), of which this is the
+reconstruction term alone, so that the two differ in the objective only. SimMIM's own
+values differ in three places: mask ratio 0.6, learning rate 1e-4 to 2e-4 per 512
+images, crop scale 0.67-1 and flips.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class SimMIM(Method):
         hidden = random_units(
             len(x), grid, self.settings.mask_ratio, rng, device=x.device
         )  # (B, *grid)
-        z = self.student(x, mask_units=hidden).maps[-1]
+        z = self.student(x, mask_units=hidden, rng=rng).maps[-1]
         x_hat = self.head(z)  # (B, C, *crop)
         mip = masked_l1(x_hat, x, upsample_units(hidden, unit))
         return Loss(mip, {"mip": mip.detach()})

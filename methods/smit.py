@@ -1,10 +1,10 @@
 """SMIT: masked voxels, masked patch tokens and a global token, the last two distilled.
 
-METHODS 1.18. Two overlapping crops of one region; the student sees both with cubes hidden,
-an EMA teacher sees both clean. Where the released code is known to err, this file follows
-the method instead: the teacher starts as an exact copy of the student and stays in
-evaluation mode, its momentum is annealed over the global step, and the optimiser clips
-gradients and leaves biases and norms without weight decay.
+METHODS 1.18. Two overlapping crops of one region; the student sees both with cubes
+hidden, an EMA teacher sees both clean. Where the released code is known to err, this
+file follows the method instead: the teacher starts as an exact copy of the student and
+stays in evaluation mode, its momentum is annealed over the global step, and the
+optimiser clips gradients and leaves biases and norms without weight decay.
 """
 
 from __future__ import annotations
@@ -40,10 +40,16 @@ class SMITSettings(MethodSettings):
     teacher_temp_start: float = Field(0.04, gt=0, description="METHODS 1.18")
     teacher_temp: float = Field(0.07, gt=0, description="METHODS 1.18")
     temp_warmup: float = Field(
-        0.06, ge=0, le=1, description="share of the steps: 30 of 500 epochs, METHODS 1.18"
+        0.06,
+        ge=0,
+        le=1,
+        description="share of the steps: 30 of 500 epochs, METHODS 1.18",
     )
     patch_temp_delay: float = Field(
-        0.06, ge=0, le=1, description="the patches' warm-up starts 30 epochs later, 1.18"
+        0.06,
+        ge=0,
+        le=1,
+        description="the patches' warm-up starts 30 epochs later, 1.18",
     )
     center_momentum: float = Field(0.9, ge=0, le=1, description="METHODS 1.18")
     momentum: float = Field(0.996, ge=0, le=1, description="of the EMA, to 1 by cosine")
@@ -68,7 +74,13 @@ class SMITSettings(MethodSettings):
 
     @model_validator(mode="after")
     def _views_fit(self) -> SMITSettings:
-        stride = self.encoder.patch * 2 ** len(self.encoder.depths)
+        stages = len(self.encoder.depths)
+        if stages < 2:
+            msg = (
+                "smit distils tokens of the last stage but one: depths needs two stages"
+            )
+            raise ValueError(msg)
+        stride = self.encoder.patch * 2**stages
         check_views(self.crop, self.region, stride=stride, overlapping=True)
         return self
 
@@ -97,8 +109,13 @@ class _Branch(nn.Module):
         self.patch_head = PrototypeHead(*head, settings.head_bottleneck, rng)
         self.image_head = PrototypeHead(*head, settings.head_bottleneck, rng)
 
-    def forward(self, views: Tensor, hidden: Tensor | None = None) -> _Seen:
-        features = self.encoder(views, mask_units=hidden)
+    def forward(
+        self,
+        views: Tensor,
+        hidden: Tensor | None = None,
+        rng: torch.Generator | None = None,
+    ) -> _Seen:
+        features = self.encoder(views, mask_units=hidden, rng=rng)
         tokens = features.merged[-2].flatten(2).transpose(1, 2)  # (B, N, width)
         return _Seen(
             patch=self.patch_head(tokens),
@@ -110,9 +127,9 @@ class _Branch(nn.Module):
 class SMIT(Method):
     """L = MIP + 0.1 MPD + 0.1 ITD, each the mean over the two views u and v.
 
-    MIP = Σ m |x - x̂| / Σ m                 voxels hidden in a view, predicted linearly
-    MPD = Σ m H(P_t(u_i), P_s(ũ_i)) / Σ m    tokens hidden in a view, the same view's teacher
-    ITD = H(P_t(v), P_s(ũ))                  average-pooled tokens, the other view's teacher
+    MIP = Σ m |x - x̂| / Σ m               hidden voxels, predicted linearly
+    MPD = Σ m H(P_t(u_i), P_s(ũ_i)) / Σ m  hidden tokens, teacher sees the same view
+    ITD = H(P_t(v), P_s(ũ))                average-pooled tokens, teacher sees the other
     """
 
     Settings = SMITSettings
@@ -127,8 +144,10 @@ class SMIT(Method):
         encoder = self.student.encoder
         self.voxel_head = VoxelHead(encoder.widths[-1], channels, encoder.stride, rng)
         self.teacher = Teacher(self.student)
-        self.patch_center = Center(settings.prototypes, settings.center_momentum)
-        self.image_center = Center(settings.prototypes, settings.center_momentum)
+        self.patch_center, self.image_center = (
+            Center(settings.prototypes, momentum=settings.center_momentum)
+            for _ in range(2)
+        )
         self.step = 0
         self._teacher_saw: _Seen | None = None
 
@@ -145,13 +164,11 @@ class SMIT(Method):
         unit = self.student.encoder.unit
         grid = tuple(side // unit for side in cfg.crop)
         hidden = random_units(len(x), grid, cfg.mask_ratio, rng, device=x.device)
-        s = self.student(x, hidden)
+        s: _Seen = self.student(x, hidden, rng)
         t: _Seen = self.teacher(x)
         self._teacher_saw = t
 
-        mip = masked_l1(
-            self.voxel_head(s.bottleneck), x, upsample_units(hidden, unit)
-        )
+        mip = masked_l1(self.voxel_head(s.bottleneck), x, upsample_units(hidden, unit))
         mpd = distillation_ce(
             s.patch, t.patch, self.patch_center.value,
             t_s=cfg.student_temp, t_t=self._temperature(cfg.patch_temp_delay),
@@ -169,10 +186,11 @@ class SMIT(Method):
     def _temperature(self, delay: float) -> float:
         cfg = self.settings
         return teacher_temperature(
-            self.step - int(delay * cfg.steps),
-            warmup=int(cfg.temp_warmup * cfg.steps),
+            self.step,
+            round(cfg.temp_warmup * cfg.steps),
             start=cfg.teacher_temp_start,
             end=cfg.teacher_temp,
+            delay=round(delay * cfg.steps),
         )
 
     def after_step(self, step: int, total: int) -> None:

@@ -3,15 +3,16 @@
     python scripts/slurm.py up [--dir .slurm] [--install]
     python scripts/slurm.py down [--dir .slurm]
 
-Everything lives under one folder: keys, sockets, spool, logs and slurm.conf. Programs find
-the controller through SLURM_CONF=<dir>/slurm.conf. `down` ends the processes that `up`
-started and no others. Needs root and Debian's slurm-wlm and munge; it refuses, with one
-sentence, where it cannot work. Only the standard library is used.
+Everything lives under one folder: keys, sockets, spool, logs and slurm.conf. Programs
+find the controller through SLURM_CONF=<dir>/slurm.conf. `down` ends the processes that
+`up` started and no others. Needs root and Debian's slurm-wlm and munge; it refuses,
+with one sentence, where it cannot work. Only the standard library is used.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -87,7 +88,8 @@ def down(folder: Path) -> list[str]:
     if wire.parent != folder / "munge":
         shutil.rmtree(wire.parent, ignore_errors=True)
     (folder / "processes.json").unlink(missing_ok=True)
-    # Job ids and finished jobs of an earlier controller must not return in the next one.
+    # Job ids and finished jobs of an earlier controller must not return in the next
+    # one.
     for name in ("state", "spool"):
         shutil.rmtree(folder / name, ignore_errors=True)
     return ended
@@ -110,7 +112,9 @@ def _need_programs(*, install: bool) -> None:
         )
         raise CannotStart(message)
     if os.geteuid() != 0:
-        message = "a private SLURM needs root, because slurmd starts jobs as their users"
+        message = (
+            "a private SLURM needs root, because slurmd starts jobs as their users"
+        )
         raise CannotStart(message)
 
 
@@ -220,15 +224,21 @@ def _start_all(folder: Path, conf: Path, wire: Path) -> None:
 
 def _start(folder: Path, command: list[str]) -> None:
     name = command[0]
-    with (folder / "logs" / f"{name}.out").open("ab") as out:
-        process = subprocess.Popen(
-            [_which(name) or name, *command[1:]],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            env=ENVIRONMENT, start_new_session=True, cwd=folder,
-        )  # fmt: skip
+    out = os.open(
+        folder / "logs" / f"{name}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    )
+    null = os.open(os.devnull, os.O_RDONLY)
+    # Not subprocess: these processes are meant to outlive this one.
+    pid = os.posix_spawn(
+        _which(name) or name, command, ENVIRONMENT, setsid=True,
+        file_actions=[(os.POSIX_SPAWN_DUP2, source, target)
+                      for source, target in ((null, 0), (out, 1), (out, 2))],
+    )  # fmt: skip
+    os.close(out)
+    os.close(null)
     record = folder / "processes.json"
     known = json.loads(record.read_text()) if record.exists() else {}
-    known[name] = [process.pid, _born(process.pid)]
+    known[name] = [pid, _born(pid)]
     record.write_text(json.dumps(known))
 
 
@@ -270,7 +280,8 @@ def _running(folder: Path) -> dict[str, int]:
 
 
 def _born(pid: int) -> str | None:
-    """Return the start time of a process in clock ticks; None if it is gone or a zombie.
+    """Return the start time of a process in clock ticks; None if it is gone or a
+    zombie.
 
     A process id alone could belong to another process by the time that `down` runs.
     """
@@ -285,11 +296,13 @@ def _end(pid: int, seconds: float = 10.0) -> None:
     born = _born(pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
         if born is None or _born(pid) != born:
-            return
+            break
         os.kill(pid, number)
         end = time.monotonic() + seconds
         while _born(pid) == born and time.monotonic() < end:
             time.sleep(0.05)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # ours where `up` ran in this process
 
 
 def _pids_of(name: str) -> list[int]:

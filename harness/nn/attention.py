@@ -1,9 +1,10 @@
 """Attention inside windows, with a learnt bias per pair of tokens.
 
-On the GPU, and wherever no gradient is needed, torch's scaled_dot_product_attention is the
-fast path. On the CPU its kernels with a bias do not support training and fall back to one
-that stores every window's attention matrix several times over. Here windows are processed in
-chunks whose matrices stay in the cache, and the backward pass computes them again.
+On the GPU, and wherever no gradient is needed, torch's scaled_dot_product_attention is
+the fast path. On the CPU its kernels with a bias do not support training and fall back
+to one that stores every window's attention matrix several times over. Here windows are
+processed in chunks whose matrices stay in the cache, and the backward pass computes
+them again.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def window_attention(
 ) -> Tensor:
     """softmax(q k^T / √d + bias + mask) v in every window and head.
 
-    qkv: (N, n, 3, H, d) for N windows of n tokens; bias: (H, n, n), the same for all windows;
-    kind: int64 (N / B,) and masks: (kinds, n, n), see `windows.shift_masks`; windows of a
-    sample follow each other. Returns (N, n, H d).
+    qkv: (N, n, 3, H, d) for N windows of n tokens; bias: (H, n, n), the same for all
+    windows; kind: int64 (N / B,) and masks: (kinds, n, n), see `windows.shift_masks`;
+    windows of a sample follow each other. Returns (N, n, H d).
     """
     learns = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
     if qkv.device.type == "cpu" and learns:
-        result: Tensor = _ChunkedAttention.apply(qkv, bias, kind, masks)
+        result: Tensor = _ChunkedAttention.apply(qkv, bias, kind, masks)  # type: ignore[no-untyped-call]
         return result
     step = len(qkv) if qkv.device.type != "cpu" else _chunk(qkv)
     return _fused(qkv, bias, kind, masks, step)
@@ -48,7 +49,7 @@ def _chunk(qkv: Tensor) -> int:
 def _chunk_mask(
     kind: Tensor | None, masks: Tensor | None, start: int, stop: int
 ) -> Tensor | None:
-    """Return masks (windows, 1, n, n) of windows start..stop, None where none is masked."""
+    """Return (windows, 1, n, n) for windows start..stop, None where none is masked."""
     if kind is None or masks is None:
         return None
     which = kind[torch.arange(start, stop, device=kind.device) % len(kind)]

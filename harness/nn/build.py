@@ -8,5 +8,5 @@ from .swin import Swin, SwinSettings
 
 
 def build_encoder(settings: SwinSettings, channels: int, rng: torch.Generator) -> Swin:
-    """Return the encoder for inputs with `channels` channels; weights come from `rng`."""
+    """Return the encoder for `channels` input channels; weights come from `rng`."""
     return Swin(settings, channels, rng)

@@ -1,9 +1,9 @@
 """Convolutional decoder for segmentation, as in SwinUNETR and SMIT (METHODS 2.1).
 
-Skips are each stage's output *before* its merge, LayerNormed (SMIT's choice), not the patch
-embedding and the merged maps (MONAI's SwinUNETR). The raw image is a skip of its own at full
-resolution. As in both, the deepest skip joins as it is; the others, the bottleneck and the
-image pass a residual block first.
+Skips are each stage's output *before* its merge, LayerNormed (SMIT's choice), not the
+patch embedding and the merged maps (MONAI's SwinUNETR). The raw image is a skip of its
+own at full resolution. As in both, the deepest skip joins as it is; the others, the
+bottleneck and the image pass a residual block first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from .features import Features
 from .init import initialise
+from .norm import InstanceNorm
 
 # Width below which the network is a scaled-down one: there, half of it is used at full
 # resolution, where one thread would otherwise spend most of a step.
@@ -25,9 +26,9 @@ PAPER_WIDTH = 48
 class CnnDecoder(nn.Module):
     """From an encoder's maps and the image to a logit per class and voxel.
 
-    widths: channels of `Features.maps`, finest first, the bottleneck last; any number of
-    stages. patch: voxels per side of a stem token. full_width: channels at full resolution,
-    by default widths[0] (the published choice), or half of it below 48.
+    widths: channels of `Features.maps`, finest first, the bottleneck last; any number
+    of stages. patch: voxels per side of a stem token. full_width: channels at full
+    resolution, by default widths[0] (the published choice), or half of it below 48.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class CnnDecoder(nn.Module):
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.ups = nn.ModuleList(_Up(low, high, 2) for low, high in rising)
         self.last = _Up(widths[0], full_width, patch)
-        self.classify = nn.Conv3d(full_width, classes, 1)
+        self.classify = _Pointwise(full_width, classes, 1)
         initialise(self, rng)
 
     def forward(self, x: Tensor, features: Features) -> Tensor:
         """x: (B, channels, D, H, W). Returns logits (B, classes, D, H, W)."""
-        *stages, deepest = features.maps
+        x, *maps = (_memory_order(x) for x in (x, *features.maps))
+        *stages, deepest = maps
         skips = [
             block(skip) for block, skip in zip(self.skips, stages[:-1], strict=True)
         ]
@@ -68,17 +70,15 @@ class CnnDecoder(nn.Module):
         return logits
 
 
-class _Norm(nn.InstanceNorm3d):
-    """Instance norm that leaves a 1x1x1 map as it is instead of failing (METHODS 2.13)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, affine=True)
+class _Pointwise(nn.Conv3d):
+    """A 1x1x1 convolution; on the CPU a matrix product, where torch's is slow."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, D, H, W)."""
-        if x.shape[2:].numel() == 1:
-            return x
-        return super().forward(x)
+        """x: (B, inputs, D, H, W). Returns (B, outputs, D, H, W)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        y = functional.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias)
+        return y.movedim(-1, 1)
 
 
 class _Residual(nn.Module):
@@ -87,13 +87,13 @@ class _Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1, bias=False)
-        self.norm1 = _Norm(outputs)
+        self.norm1 = InstanceNorm(outputs)
         self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = _Norm(outputs)
+        self.norm2 = InstanceNorm(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(inputs, outputs, 1, bias=False), _Norm(outputs)
+                _Pointwise(inputs, outputs, 1, bias=False), InstanceNorm(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class _Residual(nn.Module):
 
 
 class _Up(nn.Module):
-    """A transposed convolution by `factor`, joined with a skip, then a residual block."""
+    """A transposed convolution by `factor`, the skip joined, a residual block."""
 
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
@@ -117,3 +117,10 @@ class _Up(nn.Module):
         y = self.up(x)[:, :, :d, :h, :w]  # encoders pad odd sides
         result: Tensor = self.block(torch.cat([y, skip], dim=1))
         return result
+
+
+def _memory_order(x: Tensor) -> Tensor:
+    """Put channels last in memory on the CPU, where that is faster, else first."""
+    if x.device.type == "cpu":
+        return x.contiguous(memory_format=torch.channels_last_3d)
+    return x.contiguous()

@@ -11,9 +11,9 @@ from torch import nn
 
 
 def momentum_at(step: int, total: int, start: float) -> float:
-    """Momentum λ at the global step: 1 - (1 - λ0)(1 + cos(π step / total)) / 2 (METHODS 0).
+    """Momentum at the global step: 1 - (1 - λ0)(1 + cos(π step / total)) / 2.
 
-    Rises from `start` at step 0 to 1 at step `total`.
+    METHODS 0. Rises from `start` at step 0 to 1 at step `total`.
     """
     phase = math.pi * min(step, total) / max(total, 1)
     return 1 - (1 - start) * (1 + math.cos(phase)) / 2
@@ -25,23 +25,24 @@ def ema_update(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
 
     momentum λ in [0, 1]: 0 copies the student, 1 leaves the teacher as it is.
     """
-    ours, theirs = list(teacher.parameters()), list(student.parameters())
-    torch._foreach_lerp_(ours, theirs, 1 - momentum)
-    for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
-        old.copy_(new)
+    for old, new in zip(teacher.parameters(), student.parameters(), strict=True):
+        old.lerp_(new, 1 - momentum)
+    for kept, fresh in zip(teacher.buffers(), student.buffers(), strict=True):
+        kept.copy_(fresh)
 
 
 class Teacher(nn.Module):
-    """A copy of a student module that receives no gradient and is always in eval mode."""
+    """A copy of a student that receives no gradient and is always in eval mode."""
 
     def __init__(self, student: nn.Module) -> None:
         super().__init__()
-        self.module = copy.deepcopy(student).requires_grad_(False)  # exact at the start
+        self.module = copy.deepcopy(student)  # exact at the start
+        self.requires_grad_(requires_grad=False)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002, FBT001, FBT002
         """Stay in eval mode: drop path is for the student only."""
-        return super().train(False)
+        return super().train(mode=False)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,11 +10,11 @@ from .init import initialise
 
 
 class PrototypeHead(nn.Module):
-    """H(K) of DINO, iBOT and SMIT (METHODS 0): how much a feature is like each prototype.
+    """H(K) of DINO, iBOT and SMIT: how much a feature is like each prototype.
 
-    MLP inputs-hidden-hidden-bottleneck with GELU and no batch norm, L2 normalisation, then a
-    linear layer whose weight rows have length 1 (weight normalisation with gain fixed at 1),
-    so logits are cosines in [-1, 1].
+    METHODS 0. MLP inputs-hidden-hidden-bottleneck with GELU and no batch norm, L2
+    normalisation, then a linear layer whose weight rows have length 1 (weight
+    normalisation with gain fixed at 1), so logits are cosines in [-1, 1].
     """
 
     directions: nn.Parameter
@@ -59,7 +59,7 @@ class LinearHead(nn.Module):
 
 
 class VoxelHead(nn.Module):
-    """A 1x1x1 convolution and a pixel shuffle: each token paints its own cube of voxels."""
+    """A 1x1x1 convolution and a pixel shuffle: a token paints its cube of voxels."""
 
     def __init__(
         self, inputs: int, channels: int, stride: int, rng: torch.Generator
@@ -75,4 +75,5 @@ class VoxelHead(nn.Module):
         s = self.stride
         voxels = self.paint(x.movedim(1, -1)).view(b, d, h, w, self.channels, s, s, s)
         voxels = voxels.permute(0, 4, 1, 5, 2, 6, 3, 7)  # (B, C, d, s, h, s, w, s)
-        return voxels.reshape(b, self.channels, d * s, h * s, w * s)
+        painted: Tensor = voxels.reshape(b, self.channels, d * s, h * s, w * s)
+        return painted

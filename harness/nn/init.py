@@ -13,10 +13,10 @@ TOKENS = ("mask_token", "class_token", "offset_bias", "positions", "directions")
 def initialise(module: nn.Module, rng: torch.Generator) -> None:
     """Overwrite every parameter below `module`, in order of name, from `rng` alone.
 
-    Linear weights, tokens and bias tables: normal with standard deviation 0.02, cut at 2
-    (METHODS 1.1). Convolutions: Kaiming normal for LeakyReLU(0.01). Norms: 1. Biases: 0.
-    The global random state has no influence. Raises ValueError at a parameter of a kind that
-    has no rule here, so that none keeps what its constructor drew.
+    Linear weights, tokens and bias tables: normal with standard deviation 0.02, cut at
+    2 (METHODS 1.1). Convolutions: Kaiming normal for LeakyReLU(0.01). Norms: 1. Biases:
+    0. The global random state has no influence. Raises ValueError at a parameter of a
+    kind that has no rule here, so that none keeps what its constructor drew.
     """
     for prefix, part in module.named_modules():
         for name, parameter in part.named_parameters(recurse=False):

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
-    """Σ m |x - x̂| / (C Σ m): absolute error averaged over hidden voxels only (METHODS 1.13).
+    """Σ m |x - x̂| / (C Σ m): absolute error over hidden voxels only (METHODS 1.13).
 
-    x_hat, x: (B, C, D, H, W); hidden: bool or 0/1 (B, 1, D, H, W), 1 = hidden. Returns (),
-    0 where nothing is hidden.
+    x_hat, x: (B, C, D, H, W); hidden: bool or 0/1 (B, 1, D, H, W), 1 = hidden. Returns
+    (), 0 where nothing is hidden.
     """
     weight = hidden.to(x_hat.dtype)
     total = ((x_hat - x).abs() * weight).sum()
@@ -27,8 +27,8 @@ def distillation_ce(
 ) -> Tensor:
     """Cross-entropy of the student's prototypes under the teacher's (METHODS 0).
 
-    P_s = softmax(z_s / t_s), P_t = softmax((z_t - c) / t_t) without gradient,
-    H = -Σ_k P_t,k log P_s,k, averaged over all positions, or over those that `weight` counts
+    P_s = softmax(z_s / t_s), P_t = softmax((z_t - c) / t_t) without gradient, H = -Σ_k
+    P_t,k log P_s,k, averaged over all positions, or over those that `weight` counts
     (divided by max(1, Σ weight), so no hidden position gives 0).
 
     student_logits, teacher_logits: (..., K); center: (K,); weight: (...). Returns ().
@@ -64,8 +64,8 @@ class Center(nn.Module):
 def batch_mean(logits: Tensor) -> Tensor:
     """Mean of (..., K) over everything but K. Returns (K,).
 
-    With several ranks the sum and the count are what must be all-reduced, here and nowhere
-    else: centres that differ between ranks let the teacher drift.
+    With several ranks the sum and the count are what must be all-reduced, here and
+    nowhere else: centres that differ between ranks let the teacher drift.
     """
     rows = logits.detach().reshape(-1, logits.shape[-1]).float()
     total, count = rows.sum(dim=0), len(rows)

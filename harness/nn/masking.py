@@ -16,11 +16,11 @@ def random_units(
     rng: torch.Generator,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Hide exactly ceil(ratio * units) units of each sample, every choice equally likely.
+    """Hide exactly ceil(ratio * units) units of a sample, all choices equally likely.
 
-    ratio in [0, 1]; SimMIM and SMIT round up (METHODS 1.27). Drawn on the generator's device,
-    so that a seed gives the same masks wherever they go. Returns bool (batch, *grid),
-    True = hidden.
+    ratio in [0, 1]; SimMIM and SMIT round up (METHODS 1.27). Drawn on the generator's
+    device, so that a seed gives the same masks wherever they go. Returns bool (batch,
+    *grid), True = hidden.
     """
     if not 0 <= ratio <= 1:
         msg = f"mask ratio must lie between 0 and 1, not {ratio}"
@@ -37,7 +37,8 @@ def random_units(
 def upsample_units(mask: Tensor, unit: int) -> Tensor:
     """Spread a decision per unit over its voxels.
 
-    mask: bool (B, *grid). Returns bool (B, 1, *(grid * unit)), constant inside each unit.
+    mask: bool (B, *grid). Returns bool (B, 1, *(grid * unit)), constant inside each
+    unit.
     """
     return spread(mask, unit).unsqueeze(1)
 

@@ -10,8 +10,8 @@ def cosine_with_warmup(
 ) -> float:
     """Linear rise to `peak` over `warmup` steps, then half a cosine down to `floor`.
 
-    step counts from 0. Step 0 already has peak / (warmup + 1) (a step at rate 0 would be lost);
-    step `warmup` has `peak`, step `total` and later have `floor`.
+    step counts from 0. Step 0 already has peak / (warmup + 1) (a step at rate 0 would
+    be lost); step `warmup` has `peak`, step `total` and later have `floor`.
     """
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
@@ -24,8 +24,8 @@ def teacher_temperature(
 ) -> float:
     """Temperature of the teacher's softmax: `start`, then linear to `end` (METHODS 0).
 
-    It stays at `start` for `delay` steps (SMIT's patch loss), rises over `warmup` steps and
-    stays at `end`.
+    It stays at `start` for `delay` steps (SMIT's patch loss), rises over `warmup` steps
+    and stays at `end`.
     """
     if step < delay:
         return start

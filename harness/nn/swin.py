@@ -1,8 +1,9 @@
 """3-D Swin transformer: the project's own encoder for volumes.
 
-Stages of blocks with attention inside windows, plain and shifted in turn; a merge that halves
-the grid and doubles the width follows every stage (METHODS 0, Swin-MSK). At the settings that
-MONAI's SwinTransformer also has, both give the same numbers for the same weights.
+Stages of blocks with attention inside windows, plain and shifted in turn; a merge that
+halves the grid and doubles the width follows every stage (METHODS 0, Swin-MSK). At the
+settings that MONAI's SwinTransformer also has, both give the same numbers for the same
+weights.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .windows import (
 
 
 class SwinSettings(Closed):
-    """Settings of the encoder. Defaults are Swin-MSK (METHODS 0); SwinUNETR's in brackets."""
+    """Settings of the encoder: Swin-MSK (METHODS 0), SwinUNETR's in brackets."""
 
     kind: Literal["swin"] = "swin"
     patch: int = Field(2, ge=1, description="voxels per side of a stem token")
@@ -50,14 +51,14 @@ class SwinSettings(Closed):
     window: int = Field(4, ge=1, description="tokens per side of a window [7]")
     mlp_ratio: float = Field(4.0, gt=0)
     qkv_bias: bool = True
-    patch_norm: bool = Field(True, description="LayerNorm after the stem [False]")
+    patch_norm: bool = Field(default=True, description="LayerNorm after the stem [no]")
     drop_path: float = Field(
         0.1, ge=0, lt=1, description="of the last block; linear from 0 at the first"
     )
     shrunk_bias: ShrunkBias = Field(
         "first_tokens",
-        description="relative bias of windows that shrank to their grid: as published, or "
-        "by the tokens' true offsets (see windows.offset_index)",
+        description="relative bias of windows that shrank to their grid: as published, "
+        "or by the tokens' true offsets (see windows.offset_index)",
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
@@ -87,8 +88,8 @@ class SwinSettings(Closed):
             if heads < 1 or width % heads or self.depths[stage] < 1:
                 msg = (
                     f"stage {stage + 1} has width {width}, {heads} heads and "
-                    f"{self.depths[stage]} blocks; heads must divide the width and a stage "
-                    "needs a block"
+                    f"{self.depths[stage]} blocks; heads must divide the width and "
+                    "a stage needs a block"
                 )
                 raise ValueError(msg)
         return self
@@ -97,9 +98,9 @@ class SwinSettings(Closed):
 class Swin(nn.Module):
     """The encoder; weights come from `rng` alone.
 
-    unit: voxels per side of a mask unit, the footprint of a token after the last merge but
-    one (16 at paper scale). stride: voxels per side of a bottleneck token (32). widths:
-    channels of each of `Features.maps`.
+    unit: voxels per side of a mask unit, the footprint of a token after the last merge
+    but one (16 at paper scale). stride: voxels per side of a bottleneck token (32).
+    widths: channels of each of `Features.maps`.
     """
 
     def __init__(
@@ -140,9 +141,9 @@ class Swin(nn.Module):
     ) -> Features:
         """Encode volumes of any size; a side that does not divide is padded with zeros.
 
-        x: (B, C, D, H, W). mask_units: bool (B, *units), True = hidden, where a unit is a
-        cube of `unit` voxels. rng: draws of drop path in training; without it they come from
-        the generator made at construction.
+        x: (B, C, D, H, W). mask_units: bool (B, *units), True = hidden, where a unit is
+        a cube of `unit` voxels. rng: draws of drop path in training; without it they
+        come from the generator made at construction.
         """
         tokens = self.embed(x)  # (B, d, h, w, C)
         if mask_units is not None:
@@ -171,8 +172,8 @@ class Swin(nn.Module):
         hidden = spread(mask_units, factor)
         if any(have < want for have, want in zip(hidden.shape[1:], grid, strict=True)):
             msg = (
-                f"a mask of {tuple(mask_units.shape[1:])} units of {self.unit} voxels does "
-                f"not cover {tuple(grid)} stem tokens"
+                f"a mask of {tuple(mask_units.shape[1:])} units of {self.unit} voxels "
+                f"does not cover {tuple(grid)} stem tokens"
             )
             raise ValueError(msg)
         hidden = hidden[:, : grid[0], : grid[1], : grid[2], None]
@@ -199,7 +200,7 @@ class _Stage(nn.Module):
         self.merge = _Merge(width)
 
     def forward(self, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """x: (B, D, H, W, C). Returns it after the blocks, and merged (B, D/2, .., 2C)."""
+        """x: (B, D, H, W, C). Returns what the blocks put out, and that merged."""
         for block in self.blocks:
             x = block(x, rng)
         return x, self.merge(x)
@@ -233,7 +234,7 @@ class _Block(nn.Module):
         return x + self._drop(self.mlp(self.norm2(x)), rng)
 
     def _drop(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Drop the branch of whole samples (stochastic depth), scaling up the others."""
+        """Drop the branch of whole samples (stochastic depth), scale up the others."""
         if not self.training or self.drop_path == 0:
             return x
         keep = 1 - self.drop_path
@@ -285,7 +286,7 @@ class _Merge(nn.Module):
         self.reduce = nn.Linear(8 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, D, H, W, C), odd sides padded with 0. Returns (B, D/2, H/2, W/2, 2C)."""
+        """x: (B, D, H, W, C), odd sides padded. Returns (B, D/2, H/2, W/2, 2C)."""
         b, *grid, c = x.shape
         if any(side % 2 for side in grid):
             odd = [side % 2 for side in grid]

@@ -1,4 +1,4 @@
-"""Views: random sub-volumes of a region, cut on the region's device for a whole batch."""
+"""Views: random sub-volumes of regions, cut on their device for a whole batch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def random_view(region: Tensor, size: Sequence[int], rng: torch.Generator) -> Te
     """Cut one view per region, each at its own uniformly drawn place.
 
     region: (B, C, D, H, W); size: voxels of a view per axis, at most the region's.
-    rng lives on the region's device. Returns (B, C, *size).
+    Drawn on the generator's device. Returns (B, C, *size).
     """
     batch = len(region)
     index: list[Tensor] = []
     for axis, side in enumerate(size):
         room = region.shape[2 + axis] - side
         start = torch.randint(
-            0, room + 1, (batch,), generator=rng, device=region.device
-        )
+            0, room + 1, (batch,), generator=rng, device=rng.device
+        ).to(region.device)
         place = start[:, None] + torch.arange(side, device=region.device)  # (B, side)
         index.append(place.view(batch, *(side if a == axis else 1 for a in range(3))))
     rows = torch.arange(batch, device=region.device).view(batch, 1, 1, 1)
@@ -33,8 +33,8 @@ def check_views(
 ) -> None:
     """Raise ValueError where views of size `crop` cannot be used.
 
-    They must lie inside the region, be whole multiples of the encoder's `stride` and, if
-    `overlapping`, be so large that any two of one region share voxels.
+    They must lie inside the region, be whole multiples of the encoder's `stride` and,
+    if `overlapping`, be so large that any two of one region share voxels.
     """
     for side, room in zip(crop, region, strict=True):
         if side % stride:
@@ -47,7 +47,7 @@ def check_views(
             raise ValueError(msg)
         if overlapping and 2 * side <= room:
             msg = (
-                f"two crops {tuple(crop)} may miss each other in region {tuple(region)}: "
-                "the region needs less than twice the crop on every axis"
+                f"two crops {tuple(crop)} may miss each other in region "
+                f"{tuple(region)}: it needs less than twice the crop on every axis"
             )
             raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""Windows of a 3-D grid of tokens: cutting, putting back, shifting, relative offsets."""
+"""Windows of a 3-D grid of tokens: cut, put back, shift, relative offsets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch.nn import functional
 Grid = tuple[int, int, int]
 ShrunkBias = Literal["first_tokens", "offsets"]
 
-# Added to the attention between tokens that only the cyclic shift made neighbours. Large
-# enough that exp underflows to exactly 0 (MONAI's -100 leaves denormal numbers, which are
-# slow), small enough for float16.
+# Added to the attention between tokens that only the cyclic shift made neighbours.
+# Large enough that exp underflows to exactly 0 (MONAI's -100 leaves denormal numbers,
+# which are slow), small enough for float16.
 APART = -1e4
 
 
 def fit_window(grid: Sequence[int], window: int) -> tuple[Grid, Grid]:
     """Return (window, shift) per axis for a grid of tokens.
 
-    An axis no longer than the window has one window of its own length and is not shifted.
+    An axis no longer than the window has one window of its own length and is not
+    shifted.
     """
     sides = tuple(min(window, side) for side in grid)
     shifts = tuple(window // 2 if side > window else 0 for side in grid)
@@ -58,12 +59,12 @@ def put_back(windows: Tensor, window: Grid, shift: Grid, grid: Grid) -> Tensor:
 
 @lru_cache(maxsize=64)
 def offset_index(window: Grid, full: int, rule: ShrunkBias) -> Tensor:
-    """Row of the bias table for each pair of tokens of a window: int64 (tokens * tokens,).
+    """Row of the bias table for each pair of tokens: int64 (tokens * tokens,).
 
-    The table has (2 full - 1)^3 rows, one per offset between two tokens, row-major. A window
-    that shrank to its grid uses, by `rule`, the rows of its tokens' true offsets or those of
-    the first tokens of a full window. The latter mixes offsets up, but it is what SwinUNETR
-    was published with and what its public weights were trained with.
+    The table has (2 full - 1)^3 rows, one per offset between two tokens, row-major. A
+    window that shrank to its grid uses, by `rule`, the rows of its tokens' true offsets
+    or those of the first tokens of a full window. The latter mixes offsets up, but it
+    is what SwinUNETR was published with and what its public weights were trained with.
     """
     sides = (full, full, full) if rule == "first_tokens" else window
     axes = [torch.arange(side) for side in sides]
@@ -79,9 +80,9 @@ def shift_masks(
 ) -> tuple[Tensor, Tensor]:
     """Masks of shifted windows, one per kind of window rather than one per window.
 
-    Along an axis only the last window holds tokens from both ends of the grid, so there are
-    at most 8 kinds. Returns kind of each window, int64 (windows,), 0 = nothing to mask, and
-    what is added to the attention, (8, tokens, tokens), 0 or APART.
+    Along an axis only the last window holds tokens from both ends of the grid, so there
+    are at most 8 kinds. Returns kind of each window, int64 (windows,), 0 = nothing to
+    mask, and what is added to the attention, (8, tokens, tokens), 0 or APART.
     """
     counts = [-(-side // length) for side, length in zip(grid, window, strict=True)]
     axes = [torch.arange(count) for count in counts]

@@ -1,4 +1,4 @@
-"""The content of a checkout: methods, tasks and corpora, found and described by name."""
+"""The content of a checkout: methods, tasks and corpora, found by name."""
 
 from .content import Content as Content
 from .content import find_content as find_content

@@ -1,7 +1,7 @@
-"""The child process that imports methods/*.py, and so torch, and describes what they say.
+"""The child process that imports methods/*.py, and so torch, and describes them.
 
-`python -m harness.registry.child` reads a request from stdin and writes the answer, one JSON
-document, to the file named by its argument: a method file may print what it likes.
+`python -m harness.registry.child` reads a request from stdin and writes the answer, one
+JSON document, to the file named by its argument: a method file may print what it likes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .methods import load_method
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return {methods: {stem: description}, entries: [{settings} or {errors}]} of a request.
+    """Return {methods: {stem: description}, entries: [{settings} or {errors}]}.
 
     request: {roots, stems, entries: [{stem, tier, overrides}]}.
     """
@@ -49,7 +49,8 @@ def _described(method: type[Method]) -> dict[str, Any]:
         "dims": list(method.dims),
         "pretrains": method.pretrains,
         "settings": {
-            name: field.description or "" for name, field in method.Settings.model_fields.items()
+            name: field.description or ""
+            for name, field in method.Settings.model_fields.items()
         },
     }
 

@@ -1,4 +1,4 @@
-"""Content: the folders methods/, tasks/ and corpora/, found from where the benchmark lies."""
+"""Content: the folders methods/, tasks/ and corpora/ near a benchmark file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUFFIXES = {"methods": (".py", ".yaml"), "tasks": (".yaml",), "corpora": (".yam
 
 @dataclass(frozen=True)
 class Content:
-    """The roots that hold methods/, tasks/ and corpora/; the first is the home of results."""
+    """Roots with methods/, tasks/ and corpora/; the first is the home of results."""
 
     roots: tuple[Path, ...]
 
@@ -50,7 +50,7 @@ class Content:
         return found
 
     def names(self, kind: ContentKind) -> tuple[str, ...]:
-        """Return the names of a kind in alphabetical order. Raises UserError on a clash."""
+        """Return the names of a kind, sorted. Raises UserError on a clash."""
         return tuple(sorted(self._files[kind]))
 
     def file(self, kind: ContentKind, name: str) -> Path:
@@ -78,7 +78,7 @@ class Content:
         return spec
 
     def corpus(self, name: str) -> CorpusSpec:
-        """Return the specification of a corpus. Raises UserError or Mistakes likewise."""
+        """Return the specification of a corpus. Raises as `task` does."""
         document = read_yaml(self.file("corpora", name))
         spec = validated(CorpusSpec, document)
         if spec is not None:
@@ -107,7 +107,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         before = merged.get(key)
         if isinstance(before, Mapping) and isinstance(value, Mapping):
-            # another `kind` is another thing: its settings do not mix with the old one's
+            # settings of another `kind` do not mix with those of the old one
             same = value.get("kind", before.get("kind")) == before.get("kind")
             merged[key] = merge(before, value) if same else dict(value)
         else:
@@ -119,8 +119,8 @@ def find_content(benchmark: Path, extra: Sequence[Path] = ()) -> Content:
     """Return the content roots of a benchmark file.
 
     They are the nearest folder, from the file's own upwards, that has both methods/ and
-    tasks/; folders passed on the way that have one of methods/, tasks/ and corpora/; and
-    `extra`. Raises UserError if there are none.
+    tasks/; folders passed on the way that have one of methods/, tasks/ and corpora/;
+    and `extra`. Raises UserError if there are none.
     """
     start = benchmark.absolute().parent
     on_the_way: list[Path] = []
@@ -134,7 +134,11 @@ def find_content(benchmark: Path, extra: Sequence[Path] = ()) -> Content:
             on_the_way.append(folder)
     if home is None:
         on_the_way = []  # nothing says that a stray folder named 'tasks' is ours
-    roots = [*([home] if home else []), *on_the_way, *(path.absolute() for path in extra)]
+    roots = [
+        *([home] if home else []),
+        *on_the_way,
+        *(path.absolute() for path in extra),
+    ]
     for path in extra:
         if not path.is_dir():
             msg = f"the content folder {shown(path)} does not exist."

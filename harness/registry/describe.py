@@ -1,7 +1,7 @@
-"""What methods are and what entries resolve to, asked of a child process once per source hash.
+"""What methods are and what entries resolve to, asked of a cached child process.
 
-Planning never imports torch: the answer is cached as JSON under the hash of everything that
-it depends on, so that on an unchanged checkout and matrix no child starts.
+Planning never imports torch: the answer is cached as JSON under the hash of everything
+that it depends on, so that on an unchanged checkout and matrix no child starts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Resolved settings (JSON), or what is wrong: (location in the overrides, sentence)."""
+    """Resolved settings (JSON), or what is wrong: (location in overrides, sentence)."""
 
     settings: Mapping[str, Any] | None
     errors: tuple[tuple[tuple[str | int, ...], str], ...]
@@ -62,18 +62,20 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Answer:
-    """Descriptions by stem, sentences of the method files that fail, resolved requests."""
+    """Descriptions by stem, sentences of files that fail, resolved requests."""
 
     methods: Mapping[str, Description]
     failures: Mapping[str, str]
     resolved: tuple[Resolved, ...]
 
 
-def describe(content: Content, stems: Sequence[str], requests: Sequence[Request]) -> Answer:
-    """Return descriptions of methods and resolve entries, from the cache or from a child.
+def describe(
+    content: Content, stems: Sequence[str], requests: Sequence[Request]
+) -> Answer:
+    """Describe methods and resolve entries, from the cache or through a child.
 
-    Raises UserError if the child cannot run at all; a method file that fails is an entry of
-    `failures`, and its requests resolve to nothing.
+    Raises UserError if the child cannot run at all; a method file that fails is an
+    entry of `failures`, and its requests resolve to nothing.
     """
     asked = {
         "roots": [str(root) for root in content.roots],
@@ -88,12 +90,13 @@ def describe(content: Content, stems: Sequence[str], requests: Sequence[Request]
     if answer is None:
         answer = _ask_child(asked)
         if not any("failure" in each for each in answer["methods"].values()):
-            _write(cached, answer)  # a failed import may be mended outside these sources
+            # (a failed import may be mended outside these sources)
+            _write(cached, answer)
     return _parsed(answer)
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder: MEDSSL_CACHE, or medssl-bench in XDG_CACHE_HOME."""
+    """Return the cache folder: MEDSSL_CACHE, or medssl-bench in XDG_CACHE_HOME."""
     if own := os.environ.get("MEDSSL_CACHE"):
         return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -105,8 +108,8 @@ def _digest(content: Content, asked: Mapping[str, Any]) -> str:
     for path in _files(content):
         total.update(f"{path.name}\0".encode())
         total.update(sha256(path.read_bytes()).digest())
-    about = [_FORMAT, sys.version, version("pydantic"), sys.prefix]
-    total.update(canonical_json([*about, dict(asked)]).encode())
+    about = f"{_FORMAT}|{sys.version}|{sys.prefix}|{version('pydantic')}|"
+    total.update((about + canonical_json(asked)).encode())
     return total.hexdigest()
 
 
@@ -127,7 +130,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, answer: Mapping[str, Any]) -> None:
-    """Write the cache whole or not at all; a cache that cannot be written is no error."""
+    """Write the cache whole or not at all; failing to is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
@@ -143,7 +146,7 @@ def _ask_child(asked: Mapping[str, Any]) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with tempfile.TemporaryDirectory(prefix="harness-describe-") as folder:
         out = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "harness.registry.child", str(out)]
+        command = [sys.executable, "-P", "-m", "harness.registry.child", str(out)]
         try:
             done = subprocess.run(
                 command,
@@ -155,7 +158,7 @@ def _ask_child(asked: Mapping[str, Any]) -> dict[str, Any]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            msg = f"describing the methods took more than {_TIMEOUT} s: a method file hangs."
+            msg = f"describing the methods took over {_TIMEOUT} s: a method file hangs."
             raise UserError(msg) from None
         answer = _read(out)
     if done.returncode != 0 or answer is None:

@@ -1,4 +1,4 @@
-"""Validation errors of pydantic as sentences: what was expected and the nearest valid name."""
+"""Validation errors as sentences: what was expected, the nearest valid name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ..schema.errors import nearest
-from .yamlfile import Document, Loc, brief
+from .yamlfile import Document, Loc
+from .yamlwords import brief
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,7 +26,7 @@ def explain(
 
 
 def _in_data(loc: Loc, kind: str, data: Any) -> Loc:
-    """Return `loc` without the names of union branches, which the data does not have."""
+    """Return `loc` without names of union branches, which the data does not have."""
     kept: list[str | int] = []
     for part in loc:
         if isinstance(data, Mapping) and part in data:
@@ -59,13 +60,14 @@ def _sentence(item: Any, loc: Loc, model: type[BaseModel]) -> str:
     if kind == "literal_error" and isinstance(item["input"], str):
         words = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         hint = nearest(item["input"], words).rstrip("?")
-    return f"{where}: {message[:1].lower()}{message[1:]}, not {brief(item['input'])}" + (
-        f".{hint}?" if hint else ""
+    return (
+        f"{where}: {message[:1].lower()}{message[1:]}, not {brief(item['input'])}"
+        + (f".{hint}?" if hint else "")
     )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence for an unknown name, with the nearest known one or all of them.
+    """Return the sentence for an unknown name, with the nearest known one or all.
 
     >>> unknown("method", "smti", ["simmim", "smit"])
     "unknown method 'smti'. Did you mean 'smit'?"
@@ -82,7 +84,11 @@ def _known(loc: Loc, model: type[BaseModel]) -> list[str]:
     """Return the keys allowed beside the last part of `loc`."""
     models = [model]
     for part in loc[:-1]:
-        inner = [each.model_fields[str(part)].annotation for each in models if _has(each, part)]
+        inner = [
+            each.model_fields[str(part)].annotation
+            for each in models
+            if _has(each, part)
+        ]
         if inner:
             models = [found for annotation in inner for found in _models(annotation)]
         elif narrowed := [each for each in models if _tagged(each, part)]:
@@ -95,7 +101,7 @@ def _has(model: type[BaseModel], part: str | int) -> bool:
 
 
 def _tagged(model: type[BaseModel], part: str | int) -> bool:
-    """Tell whether `part` names this branch of a union: its class or its literal tag."""
+    """Tell whether `part` names this branch of a union: its class or its tag."""
     return model.__name__ == part or any(
         get_origin(each.annotation) is Literal and part in get_args(each.annotation)
         for each in model.model_fields.values()

@@ -1,4 +1,4 @@
-"""Method classes from methods/<stem>.py. Imports torch: for jobs and for the child process."""
+"""Method classes from methods/<stem>.py. Imports torch: for jobs and the child."""
 
 from __future__ import annotations
 

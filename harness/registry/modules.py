@@ -1,4 +1,4 @@
-"""Importing content modules (tasks.<name>, methods.<name>) from the roots and nowhere else."""
+"""Importing content modules (tasks.<name>, methods.<name>) from the roots only."""
 
 from __future__ import annotations
 
@@ -13,64 +13,61 @@ from .yamlfile import shown
 
 
 class ShadowedPackage(UserError):
-    """A module of the same name from somewhere else would be imported instead of ours."""
-
-
-_entered: list[str] = []  # roots that this module has put on sys.path
+    """A module of the same name from somewhere else stands where ours should."""
 
 
 def load_module(roots: Sequence[Path | str], kind: str, name: str) -> ModuleType:
     """Import `<kind>.<name>` from the content roots.
 
-    Raises ShadowedPackage if Python finds it elsewhere, and UserError if no root has it or if
-    its import fails, with the error's own words.
+    The package `<kind>` is made here with the roots' folders as its only places, so
+    that an installed package of that name is never looked into. Raises ShadowedPackage
+    if such a one is loaded already, and UserError if no root has the file or if its
+    import fails.
     """
-    folders = [str(Path(root).resolve()) for root in roots]
-    homes = [Path(root) / kind for root in folders]
-    path = next((home / f"{name}.py" for home in homes if (home / f"{name}.py").is_file()), None)
+    homes = [Path(root).resolve() / kind for root in roots]
+    path = next(
+        (home / f"{name}.py" for home in homes if (home / f"{name}.py").is_file()), None
+    )
     if path is None:
         looked = ", ".join(shown(home) for home in homes)
         msg = f"no file {name}.py in {looked}."
         raise UserError(msg)
-    _enter(folders, kind)
-    module = _import(f"{kind}.{name}", path, kind, [str(home) for home in homes])
+    _prepare(kind, [str(home) for home in homes if home.is_dir()], path)
+    module = _import(f"{kind}.{name}", path)
     origin = getattr(module, "__file__", None)
-    if origin is None or Path(origin).resolve() != path.resolve():
-        raise _shadowed(f"{kind}.{name}", origin, path)
+    if origin is None or Path(origin).resolve() != path:
+        raise _shadowed(module.__name__, origin, path)
     return module
 
 
-def _enter(folders: Sequence[str], kind: str) -> None:
-    """Put the roots first on sys.path and forget modules of roots used before."""
-    if _entered != list(folders):
-        for old in _entered:
-            while old in sys.path:
-                sys.path.remove(old)
-        for module in [each for each in sys.modules if each.split(".")[0] == kind]:
-            if _from(sys.modules[module], _entered):
-                del sys.modules[module]
-        _entered[:] = folders
-    for folder in reversed(folders):
-        if folder in sys.path:
-            sys.path.remove(folder)
-        sys.path.insert(0, folder)
+def _prepare(kind: str, homes: list[str], path: Path) -> None:
+    """See to it that sys.modules[kind] looks into `homes` and nowhere else."""
+    present = sys.modules.get(kind)
+    if present is not None:
+        places = list(getattr(present, "__path__", ()))
+        if places == homes:
+            return
+        if not places or not all(_is_content(Path(place)) for place in places):
+            origin = getattr(present, "__file__", None) or ", ".join(places)
+            raise _shadowed(kind, origin, path)
+        # Another checkout's content: forget it, its users keep what they have imported.
+        for loaded in [each for each in sys.modules if each.split(".")[0] == kind]:
+            del sys.modules[loaded]
+    package = ModuleType(kind)
+    package.__path__ = homes
+    sys.modules[kind] = package
     importlib.invalidate_caches()
 
 
-def _from(module: ModuleType, folders: Sequence[str]) -> bool:
-    places = [getattr(module, "__file__", None) or ""]
-    places += list(getattr(module, "__path__", ()))
-    return any(place.startswith(folder + "/") for place in places for folder in folders)
+def _is_content(home: Path) -> bool:
+    """Tell whether a package folder is content of a checkout (or of one deleted)."""
+    return not home.exists() or all(
+        (home.parent / k).is_dir() for k in ("methods", "tasks")
+    )
 
 
-def _import(full: str, path: Path, kind: str, homes: Sequence[str]) -> ModuleType:
+def _import(full: str, path: Path) -> ModuleType:
     try:
-        package = importlib.import_module(kind)
-        if not any(place in homes for place in getattr(package, "__path__", ())):
-            raise _shadowed(kind, getattr(package, "__file__", None), path)
-        for home in homes:
-            if home not in package.__path__:  # a root beside one with __init__.py
-                package.__path__.append(home)
         return importlib.import_module(full)
     except UserError:
         raise

@@ -1,47 +1,37 @@
 """Reading a YAML file with the line of everything in it, whatever the file holds.
 
-YAML 1.1 surprises are left out: `1e-3` is a number, `yes` and `2020-01-01` are words, `010`
-is ten, and `10%` is 0.1. Tags and several documents are refused; duplicate keys are reported.
+YAML 1.1 surprises are left out: `1e-3` is a number, `yes` and `2020-01-01` are words,
+`010` is ten, and `10%` is 0.1. Tags and several documents are refused; duplicate keys
+are reported.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..schema.errors import Mistake, Mistakes, UserError
+from .yamlwords import brief, plain_value
 
 MAX_BYTES = 512 * 1024  # the largest plausible matrix is a few kB
 MAX_DEPTH = 24
 MAX_NODES = 100_000  # counted after aliases are expanded
-MAX_INTEGER = 2**63 - 1  # what a Parquet column holds
 
 Loc = tuple[str | int, ...]
 
-_INTEGER = re.compile(r"^[-+]?[0-9][0-9_]*$")
-_FLOAT = re.compile(
-    r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$"
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
-_PERCENT = re.compile(r"^[-+]?[0-9]+(?:\.[0-9]+)?\s?%$")
-_NOT_FINITE = re.compile(r"^[-+]?\.(?:inf|nan)$", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_WORDS: dict[str, bool | None] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True,
-    "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
 
 
 @dataclass
 class Document:
-    """The plain data of a YAML file and the line (from 1) on which each part of it stands."""
+    """The plain data of a YAML file and the line (from 1) of each part of it."""
 
     path: Path
     data: Any = None
@@ -50,7 +40,7 @@ class Document:
 
     @property
     def name(self) -> str:
-        """The path as people write it: relative to the working folder where it lies below."""
+        """The path as people write it."""
         return shown(self.path)
 
     def line(self, loc: Sequence[str | int]) -> int:
@@ -73,31 +63,32 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def brief(value: object, limit: int = 60) -> str:
-    """Return a printable form of `value` for a message, cut at `limit` characters."""
-    text = ascii(value) if isinstance(value, bytes) else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
 def read_yaml(path: Path) -> Document:
     """Read a YAML file whose top level is a mapping.
 
-    Raises UserError where the file cannot be read and Mistakes where it is not YAML or not a
-    mapping. Mistakes that leave the rest readable are in the result's `mistakes`.
+    Raises UserError where the file cannot be read and Mistakes where it is not YAML or
+    not a mapping. Mistakes that leave the rest readable are in the result's `mistakes`.
     """
     text = _text(path)
     document = Document(path)
     try:
         _Builder(document).build(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        found = text[error.position : error.position + 1]
+        wrong = f"expected text, found the control character {ascii(found)}"
+        raise Mistakes([Mistake(document.name, line, wrong)]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # ValueError and OverflowError: PyYAML lets impossible escapes through as chr() errors
+        # ValueError, OverflowError: chr() of impossible escapes inside PyYAML
         mistake = Mistake(document.name, _line_of(error), _reason(error))
         raise Mistakes([*document.mistakes, mistake]) from None
     if not isinstance(document.data, dict):
         kind = {"list": "a list", "NoneType": "empty"}.get(
             type(document.data).__name__, "a single value"
         )
-        message = f"expected 'key: value' lines at the top level, but the file is {kind}"
+        message = (
+            f"expected 'key: value' lines at the top level, but the file is {kind}"
+        )
         raise Mistakes([*document.mistakes, Mistake(document.name, 1, message)])
     return document
 
@@ -117,7 +108,9 @@ def _text(path: Path) -> str:
         msg = f"{shown(path)} cannot be read: {reason}."
         raise UserError(msg) from None
     if len(raw) > MAX_BYTES:
-        msg = f"{shown(path)} is larger than {MAX_BYTES // 1024} kB: not a YAML of ours."
+        msg = (
+            f"{shown(path)} is larger than {MAX_BYTES // 1024} kB: not a YAML of ours."
+        )
         raise UserError(msg)
     try:
         return raw.decode("utf-8-sig")
@@ -133,8 +126,6 @@ def _line_of(error: Exception) -> int:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, yaml.reader.ReaderError):
-        return f"expected text, found the control character #x{ord(error.character):04x}"
     problem = getattr(error, "problem", None) or "a part that is not YAML"
     context = getattr(error, "context", None)
     return f"invalid YAML: {problem}" + (f" ({context})" if context else "")
@@ -150,7 +141,7 @@ class _Node:
 
 
 class _Builder:
-    """Builds data from parser events, which unlike PyYAML's composer needs no deep stack."""
+    """Builds data from parser events: no deep stack, unlike PyYAML's composer."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -164,7 +155,9 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._fail(event, "expected one document, found a second one ('---')")
+                    self._fail(
+                        event, "expected one document, found a second one ('---')"
+                    )
                 root = self._node(next(self.events), 0)
                 self.document.data = self._plain(root, ())
 
@@ -188,7 +181,9 @@ class _Builder:
             self._count(event, found.size)
             return found
         if event.tag is not None and event.tag != "!":
-            self._fail(event, f"YAML tags such as {brief(event.tag)} are not understood")
+            self._fail(
+                event, f"YAML tags such as {brief(event.tag)} are not understood"
+            )
         if event.anchor:
             self.anchors[event.anchor] = None
         self._count(event, 1)
@@ -220,17 +215,20 @@ class _Builder:
         entries: dict[str, tuple[int, _Node]] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             line = event.start_mark.line + 1
+            key: str | None
             if isinstance(event, yaml.ScalarEvent) and event.tag is None:
                 key = event.value
-                problem = _CONTROL.search(key)
-                if problem:
+                if _CONTROL.search(key):
                     self._note(line, f"the key {brief(key)} has control characters")
+                    key = None
             else:
                 self._node(event, depth + 1)
-                self._note(line, "expected a name before ':', found a list or a mapping")
-                problem, key = True, ""
+                self._note(
+                    line, "expected a name before ':', found a list or a mapping"
+                )
+                key = None
             value = self._node(next(self.events), depth + 1)
-            if problem:
+            if key is None:
                 continue
             if key in entries:
                 self._note(
@@ -269,36 +267,3 @@ class _Builder:
                 data[key] = self._plain(value, (*loc, key))
             return data
         return node.value
-
-
-def plain_value(text: str) -> Any:
-    """Return what an unquoted word of YAML means: null, true, a number, a share or itself.
-
-    Raises ValueError for numbers that are not finite or do not fit 64 bits.
-
-    >>> [plain_value(word) for word in ("1e-3", "10%", "1_000", "5-shot", "yes", "~")]
-    [0.001, 0.1, 1000, '5-shot', 'yes', None]
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in "+-.0123456789":
-        return text
-    if _NOT_FINITE.match(text):
-        msg = f"expected a finite number, not {text}"
-        raise ValueError(msg)
-    short = len(text) <= 40
-    if _INTEGER.match(text):
-        number = int(text.replace("_", "")) if short else MAX_INTEGER + 1
-        if abs(number) > MAX_INTEGER:
-            msg = f"the number {brief(text, 24)} is too large"
-            raise ValueError(msg)
-        return number
-    if _PERCENT.match(text) and short:
-        return float(Decimal(text.rstrip("% ")) / 100)
-    if _FLOAT.match(text):
-        value = float(text.replace("_", "")) if short else math.inf
-        if not math.isfinite(value):
-            msg = f"the number {brief(text, 24)} is too large or too long"
-            raise ValueError(msg)
-        return value
-    return text

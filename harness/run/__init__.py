@@ -1,1 +1,1 @@
-"""What a job executes: pretraining, adaptation and evaluation. torch lives from here down."""
+"""What a job executes: pretraining, adaptation, evaluation. torch from here down."""

@@ -27,6 +27,18 @@ def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def encoder_state(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of an encoder that mean something outside its pretraining.
+
+    The mask token does not (METHODS 1.27).
+    """
+    return {
+        name: value
+        for name, value in encoder.state_dict().items()
+        if not name.endswith("mask_token")
+    }
+
+
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write what weights are, readable."""
     path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
@@ -38,24 +50,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load every tensor of `module` from `path`.
+def load_weights(module: nn.Module, path: Path, expected: Mapping[str, Tensor]) -> None:
+    """Load the tensors `expected` of `module` (its state, or a part of it) from `path`.
 
-    Raises DataError with the share that fits where a name or shape of the module is
-    missing or the file holds a tensor that the module does not know.
+    Raises DataError with the share that fits where one is missing or has another shape,
+    or where the file holds a tensor that is not expected.
     """
     have = load_file(path)
-    want = module.state_dict()
-    fits = [n for n in want if n in have and have[n].shape == want[n].shape]
-    strange = sorted(have.keys() - want.keys())
-    if len(fits) < len(want) or strange:
-        lacking = sorted(want.keys() - set(fits))
-        example = f"; {lacking[0]} is missing or has another shape" if lacking else ""
-        extra = f"; {strange[0]} is not known" if strange else ""
+    fits = {n for n in expected if n in have and have[n].shape == expected[n].shape}
+    faults = [
+        f"{n} is missing or has another shape" for n in sorted(expected.keys() - fits)
+    ]
+    faults += [f"{n} is not known" for n in sorted(have.keys() - expected.keys())]
+    if faults:
+        share = 100 * len(fits) / max(1, len(expected))
         msg = (
-            f"{path.name} fits {len(fits)} of the encoder's {len(want)} tensors "
-            f"({100 * len(fits) / max(1, len(want)):.1f} %), and all must fit"
-            f"{example}{extra}"
+            f"{path.name} fits {len(fits)} of the network's {len(expected)} tensors "
+            f"({share:.1f} %), and all must fit: {faults[0]}"
         )
         raise DataError(msg)
-    module.load_state_dict(have)
+    module.load_state_dict(have, strict=False)

@@ -7,9 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow as pa
-
-from ..store.tables import CURVES, write_table
+from ..store.tables import CURVES, build, write_table
 
 _ROWS = 500  # per quantity of a training loop
 
@@ -52,4 +50,5 @@ class Curves:
 
     def write(self, path: Path) -> None:
         """Write what was collected."""
-        write_table(path, pa.Table.from_pylist(self._rows, schema=CURVES))
+        columns = {name: [row[name] for row in self._rows] for name in CURVES.names}
+        write_table(path, build("curves", columns))

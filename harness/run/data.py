@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..registry import load_generator
+from ..registry import Content
 from ..schema.cases import CaseRef
 from ..schema.errors import DataError
-from ..schema.task import GeneratedFormat, TaskSpec
+from ..schema.task import TaskSpec
 from ..volumes.cache import CachedDataset, build_cache, open_cache
 from ..volumes.formats import fingerprint, list_cases, open_dataset
 
@@ -57,9 +57,7 @@ def open_task(
     Raises DataError where the data is missing or no longer what was planned with.
     """
     spec = TaskSpec.model_validate(where["tasks"][name])
-    generator = None
-    if isinstance(spec.format, GeneratedFormat):
-        generator = load_generator(spec.format.generator, where["content"])
+    generator = Content(tuple(Path(root) for root in where["content"])).generator(spec)
     roots = [Path(root) for root in where["data_roots"]]
     dataset = open_dataset(name, spec, roots, generator)
     cases = list_cases(dataset)
@@ -73,6 +71,4 @@ def open_task(
     if not folder.exists():
         log(f"preparing {len(cases)} cases of {name}")
         build_cache(dataset, cases, folder)
-    return TaskData(
-        name, spec, open_cache(folder), {ref.case_id: ref for ref in cases}
-    )
+    return TaskData(name, spec, open_cache(folder), {ref.case_id: ref for ref in cases})

@@ -23,10 +23,10 @@ def sliding_window(
 ) -> Tensor:
     """Return the logits of a whole volume, windows averaged with equal weight.
 
-    volume: (C, D, H, W); window: the training crop; overlap: share of a window in [0, 1).
-    A volume smaller than the window is padded with 0 on both sides and the result cut
-    back. Returns (classes, D, H, W). The same windows, padding and weights as MONAI's
-    sliding_window_inference in mode 'constant' (METHODS 2.11).
+    volume: (C, D, H, W); window: the training crop; overlap: share of a window in [0,
+    1). A volume smaller than the window is padded with 0 on both sides and the result
+    cut back. Returns (classes, D, H, W). The same windows, padding and weights as
+    MONAI's sliding_window_inference in mode 'constant' (METHODS 2.11).
     """
     shape = volume.shape[1:]
     padded = _pad_to(volume, window)
@@ -79,7 +79,7 @@ def _pad_to(volume: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def centre_crop(volume: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the central `size` voxels of (C, D, H, W), padded with 0 where it is smaller."""
+    """Return the central `size` voxels of (C, D, H, W), padded with 0 where smaller."""
     padded = _pad_to(volume, size)
     place = [
         (have - side) // 2 for have, side in zip(padded.shape[1:], size, strict=True)

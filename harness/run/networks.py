@@ -1,18 +1,18 @@
-"""Encoder with a decoder or a head: what an adaptation trains and an evaluation runs."""
+"""Encoder with a decoder or a head: what is adapted and then evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ..nn.build import build_encoder
 from ..nn.decoder import CnnDecoder
+from ..nn.features import Features
 from ..nn.heads import LinearHead
-from ..nn.swin import SwinSettings
+from ..nn.swin import Swin, SwinSettings
 from ..schema.budget import TaskKind
 from ..schema.task import Closed, Triple
 from .streams import Streams
@@ -34,33 +34,11 @@ class Shape(Closed):
         return cls.model_validate(settings)
 
 
-class _Adapted(nn.Module):
+class Adapted(nn.Module):
     """An encoder and what is trained on top of it; a frozen encoder never trains."""
 
-    encoder: nn.Module
+    encoder: Swin
     frozen: bool
-
-    def freeze_encoder(self) -> None:
-        """Take the encoder out of training: no gradients, evaluation mode for good."""
-        self.frozen = True
-        self.encoder.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> _Adapted:  # noqa: FBT001, FBT002 (nn.Module)
-        """Set the mode; a frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        if self.frozen:
-            self.encoder.eval()
-        return self
-
-    def features(self, x: Tensor) -> Any:
-        """Return the encoder's features, without a graph where it is frozen."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self.encoder(x)
-
-
-class Segmenter(_Adapted):
-    """Encoder and CNN decoder (METHODS 2.1): (B, C, *crop) -> (B, classes, *crop)."""
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__()
@@ -68,6 +46,34 @@ class Segmenter(_Adapted):
         self.encoder = build_encoder(
             shape.encoder, shape.channels, streams.rng("encoder")
         )
+        # Labelled training hides nothing, so the token for hidden parts rests.
+        self.encoder.mask_token.requires_grad = False
+
+    def freeze_encoder(self) -> None:
+        """Take the encoder out of training: no gradients, evaluation mode for good."""
+        self.frozen = True
+        self.encoder.requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Adapted:  # noqa: FBT001, FBT002 (nn.Module)
+        """Set the mode; a frozen encoder stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def features(self, x: Tensor) -> Features:
+        """Return the encoder's features, without a graph where it is frozen."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features: Features = self.encoder(x)
+        return features
+
+
+class Segmenter(Adapted):
+    """Encoder and CNN decoder (METHODS 2.1): (B, C, *crop) -> (B, classes, *crop)."""
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__(shape, streams)
         self.decoder = CnnDecoder(
             self.encoder.widths, shape.channels, shape.classes, shape.encoder.patch,
             streams.rng("decoder"),
@@ -79,15 +85,14 @@ class Segmenter(_Adapted):
         return logits
 
 
-class Classifier(_Adapted):
-    """Encoder, global average and one linear layer (METHODS 2.6): (B, C, *crop) -> (B, classes)."""
+class Classifier(Adapted):
+    """Encoder, global average and one linear layer: (B, C, *crop) -> (B, classes).
+
+    METHODS 2.6.
+    """
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
-        super().__init__()
-        self.frozen = False
-        self.encoder = build_encoder(
-            shape.encoder, shape.channels, streams.rng("encoder")
-        )
+        super().__init__(shape, streams)
         self.head = LinearHead(
             self.encoder.widths[-1], shape.classes, streams.rng("head")
         )

@@ -40,7 +40,7 @@ def adamw(module: nn.Module, lr: float, *, weight_decay: float) -> torch.optim.A
 
 @dataclass(frozen=True)
 class Descent:
-    """Cosine schedule with warm-up, gradient clipping, and a stop on a loss that is not finite."""
+    """Cosine schedule with warm-up, clipping; stops where the loss is not finite."""
 
     optimiser: torch.optim.Optimizer
     lr: float
@@ -54,7 +54,7 @@ class Descent:
         if value != value or value in (float("inf"), float("-inf")):
             msg = (
                 f"the loss became {value} at step {step} of {self.steps} (cases "
-                f"{', '.join(case_ids)}): lower the learning rate, or look at these cases"
+                f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
             )
             raise Diverged(msg)
         rate = self.lr * cosine_with_warmup(step, self.steps, self.warmup)

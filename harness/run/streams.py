@@ -1,9 +1,10 @@
 """Random streams: one generator per purpose, so that draws never shift each other.
 
-A pretraining draws from its own key. An adaptation does not: its streams follow from task,
-adaptation seed and purpose alone, so that the arms of a comparison (other methods, other
-label budgets) start from the same decoder or head wherever its size agrees, and meet the
-same sequence of draws for batches and augmentation. Arms are then paired by seed.
+A pretraining draws from its own key. An adaptation does not: its streams follow from
+the data's fingerprint, the adaptation seed and the purpose alone, so that the arms of a
+comparison (other methods, other label budgets) start from the same decoder or head
+wherever its size agrees, and meet the same sequence of draws for batches and
+augmentation. Arms are then paired by seed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,11 @@ class Streams:
         return cls(key)
 
     @classmethod
-    def of_adaptation(cls, task: str, seed: int) -> Streams:
-        """Return the streams that all adaptations to `task` with this seed share."""
-        return cls(f"adapt:{task}:{seed}")
+    def of_adaptation(cls, fingerprint: str, seed: int) -> Streams:
+        """Return the streams that all adaptations to some data with this seed share."""
+        return cls(f"adapt:{fingerprint}:{seed}")
 
-    def rng(
-        self, purpose: str, device: torch.device | str = "cpu"
-    ) -> torch.Generator:
+    def rng(self, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
         """Return a fresh generator on `device` for one purpose."""
         generator = torch.Generator(device=device)
         generator.manual_seed(seed_for(self.root, purpose))

@@ -3,8 +3,8 @@
     python -m harness.run.worker --results DIR --threads 2
 
 The worker imports torch once and then takes one JSON line per job on stdin:
-{"name": ..., "nodes": [keys], "log": path}. It answers one JSON line per job on what was
-its stdout when it started: {"name", "exit", "error", "wall_s"}, after a first line
+{"name": ..., "nodes": [keys], "log": path}. It answers one JSON line per job on what
+was its stdout when it started: {"name", "exit", "error", "wall_s"}, after a first line
 {"ready": true}. What a job prints goes to its log. The worker ends as soon as its stdin
 does, even in the middle of a job, so that it never outlives the process that began it.
 """
@@ -40,9 +40,9 @@ def load_runner(name: str) -> Runner:
 def missing_inputs(store: Store, keys: Sequence[str]) -> list[str]:
     """Return inputs of the nodes `keys` that are neither among them nor published.
 
-    Published means that the manifest is there and its files have their sizes. A scheduler's
-    word is not enough: SLURM starts a job at once that waits for an id which it has
-    forgotten, even that of a failed job.
+    Published means that the manifest is there and its files have their sizes. A
+    scheduler's word is not enough: SLURM starts a job at once that waits for an id
+    which it has forgotten, even that of a failed job.
     """
     own = set(keys)
     inputs = {
@@ -59,8 +59,8 @@ def run_job(
 ) -> int:
     """Compute the nodes of one job; return its exit code (75: an input is missing).
 
-    A failure is recorded by the runner; a missing input is recorded here, as an attempt at
-    the first node that fails with the error class 'blocked'.
+    A failure is recorded by the runner; a missing input is recorded here, as an attempt
+    at the first node that fails with the error class 'blocked'.
     """
     store = Store(Path(results))
     lacking = missing_inputs(store, keys)
@@ -78,7 +78,8 @@ def run_slurm_job(
 ) -> None:
     """Run one job inside SLURM: the payload that is submitted, with plain strings only.
 
-    Ends the process with the job's exit code when that is not 0, so that `afterok` works.
+    Ends the process with the job's exit code when that is not 0, so that `afterok`
+    works.
     """
     code = run_job(
         results, name, keys, threads=allowed_cores(), runner=load_runner(runner)
@@ -109,7 +110,7 @@ def _serve(
             code = run_job(
                 results, job["name"], job["nodes"], threads=threads, runner=runner
             )
-        except Exception as problem:  # noqa: BLE001 - one bad job must not end the worker
+        except Exception as problem:
             traceback.print_exc()
             code, error = int(Exit.FAILED), f"{type(problem).__name__}: {problem}"
         answer = {
@@ -119,11 +120,11 @@ def _serve(
             "wall_s": time.monotonic() - start,
         }
         _print_into(os.devnull)
-        print(json.dumps(answer), file=answers, flush=True)  # noqa: T201
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def _print_into(path: str) -> None:
-    """Send stdout and stderr, of this process and of its children, to the end of a file."""
+    """Send stdout and stderr, of this process and its children, to a file's end."""
     sys.stdout.flush()
     sys.stderr.flush()
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     runner = load_runner(options.runner)
-    print(json.dumps({"ready": True}), file=answers, flush=True)  # noqa: T201
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     lines = _lines_until_the_parent_ends(sys.stdin)
     _serve(lines, answers, options.results, options.threads, runner)
 

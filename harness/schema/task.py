@@ -17,7 +17,7 @@ Triple = Annotated[tuple[int, int, int], Field(description="voxels along each ax
 class Closed(BaseModel):
     """A frozen model that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MsdFormat(Closed):

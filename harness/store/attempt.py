@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import UserError
-from .durable import is_full, sync_and_hash, sync_folder, write_bytes, writing
+from . import manifests
+from .durable import DiskFull, is_full, sync_and_hash, sync_folder, write_bytes, writing
 from .records import (
     FORMAT,
     HEARTBEAT,
@@ -31,6 +32,7 @@ from .records import (
     FileEntry,
     Manifest,
     State,
+    host_name,
     process_start,
     this_machine,
 )
@@ -50,10 +52,9 @@ def now() -> str:
 
 
 def new_attempt_id() -> str:
-    """Return an id that sorts by time and is unique across hosts, processes and threads."""
-    host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:24] or "host"
+    """Return an id that sorts by time and is unique across hosts and processes."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
-    return f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{stamp}-{host_name()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def classify(error: BaseException) -> ErrorClass:
@@ -77,7 +78,9 @@ class Attempt:
     Use it in a `with` statement: an exception that leaves the block fails the attempt.
     """
 
-    def __init__(self, store: Store, key: str, folder: Path, record: dict[str, Any]) -> None:
+    def __init__(
+        self, store: Store, key: str, folder: Path, record: dict[str, Any]
+    ) -> None:
         """Register the attempt in its new, empty folder (made by `Store.begin`)."""
         self.key = key
         self.dir = folder
@@ -105,7 +108,8 @@ class Attempt:
             "heartbeat_s": store.heartbeat_s,
             **record,
         }
-        write_bytes(folder / _RESERVE, secrets.token_bytes(_RESERVE_BYTES), sync=False)
+        # Bytes that no disk can compress or leave out.
+        write_bytes(folder / _RESERVE, os.urandom(_RESERVE_BYTES), sync=False)
         (folder / HEARTBEAT).touch()
         self._write()
         beat = threading.Thread(target=self._beat, name=f"beat-{self.id}", daemon=True)
@@ -121,7 +125,7 @@ class Attempt:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.fail(classify(error), str(error) or type(error).__name__, error=error)
+            self._fail_by(error)
         elif self._ended is None:
             self.fail("code", "the attempt ended without publishing anything")
 
@@ -153,24 +157,25 @@ class Attempt:
     ) -> Literal["published", "duplicate"]:
         """Publish every file of the folder under the node's key, all or nothing.
 
-        The first attempt wins; a later one is recorded as 'duplicate'. `labels` are added
-        to those of the spec. Raises DiskFull, UserError (read-only folder), or ValueError
-        if there is nothing to publish; the attempt has then failed, with its reason.
+        The first attempt wins; a later one is recorded as 'duplicate'. `labels` are
+        added to those of the spec. Raises DiskFull, UserError (read-only folder), or
+        ValueError (nothing to publish); the attempt has then failed, with its reason.
         """
         if self._ended is not None:
             msg = f"attempt {self.id} has ended as {self._ended}"
             raise RuntimeError(msg)
+        self._record["labels"] = {**self._record["labels"], **(labels or {})}
         try:
             with writing(self._store.root):
-                manifest = self._manifest(labels or {})
-                created = self._store.create_manifest(manifest)
+                manifest = self._manifest()
+                created = manifests.publish(self._store.root, manifest)
         except BaseException as error:
-            self.fail(classify(error), str(error) or type(error).__name__, error=error)
+            self._fail_by(error)
             raise
         self._end("done" if created else "duplicate")
         return "published" if created else "duplicate"
 
-    def _manifest(self, labels: Mapping[str, Any]) -> Manifest:
+    def _manifest(self) -> Manifest:
         files = {}
         folders = {self.dir}
         for path in sorted(self.dir.rglob("*")):
@@ -178,7 +183,9 @@ class Attempt:
             if name in _OWN or path.name.startswith("."):
                 continue
             if path.is_symlink() or not PUBLISHED_NAME.fullmatch(name):
-                msg = f"{name!r} cannot be published: a plain file with a plain name can"
+                msg = (
+                    f"{name!r} cannot be published: a plain file with a plain name can"
+                )
                 raise ValueError(msg)
             if path.is_dir():
                 folders.add(path)
@@ -199,7 +206,7 @@ class Attempt:
             attempt=self.id,
             published=now(),
             files=files,
-            labels={**self._record["labels"], **labels},
+            labels=self._record["labels"],
             run={**{name: self._record[name] for name in kept}, **self._measured},
         )
 
@@ -212,8 +219,8 @@ class Attempt:
     ) -> None:
         """End the attempt as failed, or blocked for error class 'blocked'.
 
-        Takes the traceback of `error`, or of the exception being handled. Does nothing if
-        the attempt has ended already, so an outer handler may call it again.
+        Takes the traceback of `error`, or of the exception being handled. Does nothing
+        if the attempt has ended already, so an outer handler may call it again.
         """
         if self._ended is not None:
             return
@@ -229,6 +236,12 @@ class Attempt:
         if error_class == "disk_full":
             self._drop_files()
         self._end("blocked" if error_class == "blocked" else "failed")
+
+    def _fail_by(self, error: BaseException) -> None:
+        kind, message = classify(error), str(error) or type(error).__name__
+        if kind == "disk_full" and not isinstance(error, DiskFull):
+            message = f"the disk of {self._store.root} is full ({message})"
+        self.fail(kind, message, error=error)
 
     def _finish(self) -> None:
         # Linux counts the peak in KiB, macOS in bytes. It is the process's peak: a warm
@@ -281,7 +294,8 @@ def _traceback_hash(error: BaseException | None) -> str | None:
     if error is None:
         return None
     frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{Path(frame.filename).name}:{frame.name}:{frame.line}" for frame in frames]
+    places = [
+        f"{Path(frame.filename).name}:{frame.name}:{frame.line}" for frame in frames
+    ]
     text = "\n".join([type(error).__name__, *places])
     return sha256(text.encode()).hexdigest()[:16]
-

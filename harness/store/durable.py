@@ -1,7 +1,7 @@
 """Files that are either whole or absent, whatever is killed and whenever.
 
-New files are made with the user's umask (tempfile would make them private), beside their
-final name, and get that name only when their bytes are on disk.
+New files are made with the user's umask (tempfile would make them private), beside
+their final name, and get that name only when their bytes are on disk.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def draft_name(path: Path) -> Path:
 
 
 def write_draft(path: Path, data: bytes, *, sync: bool = True) -> Path:
-    """Write `data` to a hidden file beside `path` and return it. Leaves nothing if it fails."""
+    """Write `data` to a hidden file beside `path` and return it, or leave nothing."""
     draft = draft_name(path)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -118,8 +118,8 @@ def put_in_place(draft: Path, path: Path, *, sync: bool = True) -> None:
 def create_exclusively(path: Path, data: bytes) -> bool:
     """Create `path` with `data` unless it exists. Return whether this call created it.
 
-    A hard link makes the whole file appear at once. Where the disk has no hard links, the
-    file is created exclusively and then written: a reader may see it torn for a moment.
+    A hard link makes the whole file appear at once. Where the disk has no hard links,
+    the file is created exclusively and then written: a reader may see it torn.
     """
     draft = write_draft(path, data)
     try:
@@ -138,7 +138,7 @@ def create_exclusively(path: Path, data: bytes) -> bool:
 
 
 def _is_same(draft: Path, path: Path) -> bool:
-    # NFS repeats a request whose answer was lost, and the second try finds its own work.
+    # NFS repeats a request whose answer was lost; the second one finds its own work.
     try:
         return draft.samefile(path)
     except OSError:
@@ -171,7 +171,7 @@ def _write_all(descriptor: int, data: bytes, *, sync: bool) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in `folder` are on disk, where the file system can do that."""
+    """Wait until the names in `folder` are on disk, if the file system can do that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -22,14 +22,21 @@ ErrorClass = Literal[
     "data", "code", "oom", "timeout", "disk_full", "interrupted", "blocked"
 ]
 STALE_BEATS = 10  # missed heartbeats after which a silent attempt counts as lost
-# Written by the store itself into every attempt folder, never part of what is published.
+# Written by the store itself into every attempt folder, never published.
 RUN, LOG, HEARTBEAT = "run.json", "log.txt", "heartbeat"
-PUBLISHED_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+PUBLISHED_NAME = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
+)
+_ATTEMPT = re.compile(r"\d{8}T\d{9}-(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}")
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}|[0-9a-f]{{64}}")
 
 
 class Damaged(Exception):
     """A manifest that cannot be trusted. The message says why."""
+
+
+class Torn(Damaged):
+    """A manifest that is not JSON; it may still be in the making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class FileEntry:
 class Manifest:
     """A published node: what it is, which attempt made it, its files.
 
-    labels: columns for people and tables; run: wall_s, host, device and what was measured.
+    labels: columns for people and tables; run: wall_s, host and what was measured.
     """
 
     key: str
@@ -84,7 +91,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
         document = json.loads(data)
     except ValueError as error:
         msg = "its manifest is not valid JSON"
-        raise Damaged(msg) from error
+        raise Torn(msg) from error
     if not isinstance(document, dict):
         msg = "its manifest is not a JSON object"
         raise Damaged(msg)
@@ -105,7 +112,9 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"its manifest lacks or garbles {error}"
         raise Damaged(msg) from error
-    if not manifest.key.startswith(name[:KEY_DIGITS]) or not _KEY.fullmatch(manifest.key):
+    if not manifest.key.startswith(name[:KEY_DIGITS]) or not _KEY.fullmatch(
+        manifest.key
+    ):
         msg = f"its manifest is of another node, {manifest.key[:KEY_DIGITS]}"
         raise Damaged(msg)
     names = (manifest.attempt, *manifest.files)
@@ -131,24 +140,34 @@ def check_files(folder: str, sizes: Mapping[str, int]) -> str | None:
         try:
             found = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - 100,000 nodes
         except OSError:
-            return f"its published file {name} is missing"
+            return missing_file(name)
         if found != size:
-            return f"its published file {name} has {found} bytes, expected {size}"
+            return wrong_size(name, found, size)
     return None
+
+
+def missing_file(name: str) -> str:
+    """Say that a published file is gone."""
+    return f"its published file {name} is missing"
+
+
+def wrong_size(name: str, found: int, expected: int) -> str:
+    """Say that a published file has another size than its manifest says."""
+    return f"its published file {name} has {found} bytes, expected {expected}"
 
 
 def refuse_newer(version: object, what: str) -> None:
     """Raise UserError if `version` is above what this harness knows."""
     if isinstance(version, int) and version > FORMAT:
         msg = (
-            f"{what} was written in format {version}, and this harness knows formats up "
-            f"to {FORMAT}: update the harness"
+            f"{what} was written in format {version}, and this harness knows formats "
+            f"up to {FORMAT}: update the harness"
         )
         raise UserError(msg)
 
 
 def checked_key(key: str) -> str:
-    """Return `key` if it is 64 or 16 hex digits; they name folders. Raises ValueError."""
+    """Return `key` if it is 64 or 16 hex digits, else raise ValueError."""
     if not _KEY.fullmatch(key):
         msg = f"{key!r} is not a node key: expected 64 or {KEY_DIGITS} hex digits"
         raise ValueError(msg)
@@ -156,10 +175,10 @@ def checked_key(key: str) -> str:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Return the record of the attempt in `folder`, its state as far as it can be known.
+    """Return the record of an attempt, its state as far as it can be known.
 
-    'running' turns into 'lost' when the process is gone from this machine, or when it has
-    been silent for STALE_BEATS heartbeats. A folder without a record was killed at once.
+    'running' turns into 'lost' when the process is gone from this machine, or when it
+    has been silent for STALE_BEATS heartbeats. Without a record it was killed at once.
     """
     try:
         record = json.loads((folder / RUN).read_bytes())
@@ -167,7 +186,9 @@ def read_run(folder: Path) -> dict[str, Any]:
             raise TypeError
     except (OSError, ValueError, TypeError):
         record = {"attempt": folder.name, "state": "running", "started": None}
-        record["message"] = "killed before its record was written, or the record is torn"
+        record["message"] = (
+            "killed before its record was written, or the record is torn"
+        )
     if record["state"] == "running" and _is_lost(record, folder):
         record["state"] = "lost"
     return record
@@ -176,6 +197,14 @@ def read_run(folder: Path) -> dict[str, Any]:
 def _is_lost(record: Mapping[str, Any], folder: Path) -> bool:
     if record.get("machine") == this_machine():
         return process_start(int(record["pid"])) != record.get("process_start")
+    if "machine" not in record:  # killed before its record: the id says where and which
+        found = _ATTEMPT.fullmatch(folder.name)
+        if (
+            found
+            and found["host"] == host_name()
+            and not process_start(int(found["pid"]))
+        ):
+            return True
     try:
         beat = (folder / HEARTBEAT).stat().st_mtime
     except OSError:
@@ -184,6 +213,12 @@ def _is_lost(record: Mapping[str, Any], folder: Path) -> bool:
         except OSError:
             return True
     return time.time() - beat > STALE_BEATS * float(record.get("heartbeat_s") or 30)
+
+
+def host_name() -> str:
+    """Return this host's name as it stands in attempt ids: letters, digits, hyphens."""
+    name = socket.gethostname()[:24]
+    return "".join(one if one.isalnum() else "-" for one in name) or "host"
 
 
 @cache

@@ -16,7 +16,7 @@ RUNNER = "harness.run.cell:run_nodes"  # what computes nodes, as 'module:functio
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that ended badly: its name and label, a one-line reason, where its log is."""
+    """A job that ended badly: name, label, a one-line reason and where its log is."""
 
     name: str
     label: str
@@ -57,7 +57,7 @@ class Outcome:
 
 
 class Backend(Protocol):
-    """Where jobs run. A backend never computes in the planning process unless 'inline'."""
+    """Where jobs run. Only 'inline' computes in the process that plans."""
 
     name: str
 

@@ -21,7 +21,7 @@ from .backend import RUNNER, Failure, Outcome
 from .order import Order
 from .progress import Progress
 from .reasons import reason_of
-from .records import Array, Submission, Submissions
+from .records import Array, Submissions
 
 if TYPE_CHECKING:
     from ..plan import Job
@@ -56,9 +56,9 @@ class _Worker:
 class Local:
     """Runs jobs in `workers` processes that import torch once (default: one per core).
 
-    A failing job does not stop the others; what waits for a failed pretraining is blocked.
-    A worker that dies is one failed attempt and is replaced. Ctrl-C and SIGTERM end the
-    workers; running again goes on with what is not published.
+    A failing job does not stop the others; what waits for a failed pretraining is
+    blocked. A worker that dies is one failed attempt and is replaced. Ctrl-C and
+    SIGTERM end the workers; running again goes on with what is not published.
 
     worker: the command of a worker; --results, --threads and --runner are added.
     gpus: give each worker one of so many visible devices, in turn.
@@ -131,8 +131,8 @@ class Local:
             "--threads", str(self.threads),
         ]  # fmt: skip
         with run.worker_log(index).open("ab") as log:
-            # A session of its own: Ctrl-C reaches this process alone, which then ends the
-            # worker and the children that it started, as one process group.
+            # A session of its own: Ctrl-C reaches this process alone, which then ends
+            # the worker and the children that it started, as one process group.
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=environment, text=True, start_new_session=True,
@@ -210,8 +210,8 @@ class _Run:
         self.store = store
         self.order = Order(jobs, store.is_done)
         self.submissions = Submissions(store.root)
-        array = Array("local", [job.name for job in jobs])
-        self.record: Submission = self.submissions.new("local", [array])
+        array = Array.of("local", jobs)
+        self.record = self.submissions.new("local", [array])
         totals: dict[str, int] = {}
         for job in jobs:
             totals[job.kind] = totals.get(job.kind, 0) + 1
@@ -224,7 +224,7 @@ class _Run:
             self._block(self.order.jobs[name])
 
     def log(self, job: Job) -> Path:
-        return self.submissions.log_of(self.record, job.name)
+        return self.submissions.folder(self.record) / f"{job.name}.log"
 
     def worker_log(self, index: int) -> Path:
         return self.submissions.folder(self.record) / f"worker-{index}.log"

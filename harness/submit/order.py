@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Order:
     """Hands out jobs whose pretrainings are done, pretrainings first.
 
-    A job waits for the jobs that make the nodes it names in `after`. A node of `after` that
-    no job makes must be published already, else the job is blocked from the start.
+    A job waits for the jobs that make the nodes it names in `after`. A node of `after`
+    that no job makes must be published already, else the job is blocked from the start.
     """
 
     def __init__(self, jobs: Sequence[Job], is_done: Callable[[str], bool]) -> None:

@@ -15,9 +15,9 @@ QUIET_S = 30.0  # between two lines where the output is no terminal
 class Progress:
     """Counts jobs as they end and shows one live line, or a line now and then.
 
-    totals: {kind of job: how many}. The time left is the mean duration of each kind that
-    has been seen, times what remains of it, over the workers; with a '>' in front while
-    some kind has not been seen yet.
+    totals: {kind of job: how many}. The time left is the mean duration of each kind
+    that has been seen, times what remains of it, over the workers; with a '>' in front
+    while some kind has not been seen yet.
     """
 
     def __init__(

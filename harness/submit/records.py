@@ -1,8 +1,8 @@
 """Submission records: what was handed to a backend, written before it is handed over.
 
-<results>/submissions/<id>.json is written whole with state 'intent' before the first job
-starts or the first `sbatch`, and again when ids are known. The folder <id>/ beside it holds
-the logs of its jobs.
+<results>/submissions/<id>.json is written whole with state 'intent' before the first
+job starts or the first `sbatch`, and again when ids are known. The folder <id>/ beside
+it holds the logs of its jobs.
 """
 
 from __future__ import annotations
@@ -12,24 +12,38 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..schema.errors import UserError
+from ..schema.identity import short
+
+if TYPE_CHECKING:
+    from ..plan import Job
 
 
 @dataclass
 class Array:
     """Jobs that are submitted with one `sbatch`; element i is jobs[i].
 
-    job_id: None until SLURM has given one. An array of one job is a plain job.
+    jobs: names; nodes: the first 16 digits of the keys of each job's nodes; job_id:
+    None until SLURM has given one. An array of one job is a plain job.
     """
 
     name: str
     jobs: list[str]
+    nodes: list[list[str]]
     job_id: str | None = None
+
+    @classmethod
+    def of(cls, name: str, jobs: Iterable[Job]) -> Array:
+        """Return the array of `jobs`, not submitted yet."""
+        listed = list(jobs)
+        nodes = [[short(key) for key in job.nodes] for job in listed]
+        return cls(name, [job.name for job in listed], nodes)
 
     def element(self, index: int) -> str:
         """Return the SLURM id of job `index`; needs `job_id`."""
@@ -38,7 +52,7 @@ class Array:
 
 @dataclass
 class Submission:
-    """One call of `run`. created: seconds since 1970; state: intent, submitted or ended."""
+    """One call of `run`; created: seconds since 1970; state: intent, submitted, ended."""
 
     id: str
     backend: str
@@ -49,14 +63,37 @@ class Submission:
     pid: int = field(default_factory=os.getpid)
 
     @property
-    def jobs(self) -> list[str]:
-        """The names of all jobs."""
-        return [job for array in self.arrays for job in array.jobs]
+    def alive(self) -> bool:
+        """Whether the process that made the record still runs, so far as is known."""
+        return self.state != "ended" and is_alive(self.host, self.pid)
+
+
+class Place(NamedTuple):
+    """Where a job stands in the records: `element` of an array of a submission."""
+
+    record: Submission
+    array: Array
+    element: int
 
     @property
-    def alive(self) -> bool:
-        """Whether the process that made the record still runs, as far as one can see."""
-        return self.state != "ended" and is_alive(self.host, self.pid)
+    def sent(self) -> bool:
+        """Whether SLURM took the job: its array has an id."""
+        return self.array.job_id is not None
+
+
+def places(records: Iterable[Submission]) -> dict[str, Place]:
+    """Return {node: its place} (first 16 digits of keys); a later record wins.
+
+    Looked up by node and not by job: a job is called by its first missing evaluation,
+    and so may be called otherwise after a part of it is done.
+    """
+    return {
+        node: Place(record, array, element)
+        for record in records
+        for array in record.arrays
+        for element, nodes in enumerate(array.nodes)
+        for node in nodes
+    }
 
 
 class Submissions:
@@ -99,21 +136,20 @@ class Submissions:
                 continue  # half-copied by hand: what it submitted shows as missing
         return found
 
-    def log_of(self, record: Submission, name: str) -> Path:
-        """Return the log of a job of this submission; it may not exist (yet)."""
-        folder = self.folder(record)
-        for array in record.arrays:
-            if name in array.jobs and record.backend == "slurm":
-                element = array.element(array.jobs.index(name))
-                return folder / array.name / f"{element}_0_log.out"
-        return folder / f"{name}.log"
+    def log_of(self, place: Place) -> Path:
+        """Return the log of a job; it may not exist (yet)."""
+        folder = self.folder(place.record)
+        if place.record.backend == "slurm":
+            element = place.array.element(place.element)
+            return folder / place.array.name / f"{element}_0_log.out"
+        return folder / f"{place.array.jobs[place.element]}.log"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the right to submit: two `run` at once must not submit the same jobs.
 
-        Raises UserError while another process holds it. The lock of a process that died on
-        this machine is taken over, that of another machine after ten minutes.
+        Raises UserError while another process holds it. The lock of a process that died
+        on this machine is taken over, that of another machine after ten minutes.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         path = self.root / ".lock"

@@ -10,7 +10,7 @@ SHOWN = 10
 
 
 def gathered(name: str, faults: Sequence[str]) -> DataError:
-    """Return one DataError that names up to ten faults of dataset `name` and counts the rest.
+    """Return one DataError that names ten faults of dataset `name` and counts the rest.
 
     A single fault is its own message. `faults` must not be empty.
     """

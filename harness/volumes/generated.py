@@ -28,7 +28,9 @@ class Generator(Protocol):
         ...
 
 
-def check_generator(name: str, generator: ModuleType | None, made: GeneratedFormat) -> None:
+def check_generator(
+    name: str, generator: ModuleType | None, made: GeneratedFormat
+) -> None:
     """Raise DataError unless the module offers both functions with these settings."""
     if generator is None:
         msg = (
@@ -36,7 +38,7 @@ def check_generator(name: str, generator: ModuleType | None, made: GeneratedForm
             f"tasks/{made.generator}.py was found"
         )
         raise DataError(msg)
-    where = Path(generator.__file__ or made.generator).name
+    where = Path(getattr(generator, "__file__", None) or made.generator).name
     for function, leading in (("cases", 1), ("make", 2)):
         target = getattr(generator, function, None)
         if not callable(target):

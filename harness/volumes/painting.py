@@ -1,8 +1,8 @@
 """Painting synthetic anatomy: what generators in tasks/*.py share.
 
-Shapes are ellipsoids in body coordinates (mm). They are painted on a canvas finer than the
-image, each of whose sub-voxels knows where it lies in the body; averaging sub-voxels then
-gives partial volumes. Nothing here calls BLAS, whose sums depend on the number of threads.
+Shapes are ellipsoids in body coordinates (mm). They are painted on a canvas finer than
+the image, each of whose sub-voxels knows where it lies in the body; averaging them then
+gives partial volumes. Nothing here calls BLAS, whose sums depend on the thread count.
 """
 
 from __future__ import annotations
@@ -29,19 +29,24 @@ class Ball(NamedTuple):
 
     def turn(self) -> NDArray[np.float64]:
         """Return the rotation (3, 3) from body coordinates to the ball's own axes."""
-        (ca, cr), (sa, sr) = np.cos(np.radians(self.tilt)), np.sin(np.radians(self.tilt))
-        return np.array([[ca, 0, -sa], [-sr * sa, cr, -sr * ca], [cr * sa, sr, cr * ca]])
+        (ca, cr), (sa, sr) = (
+            np.cos(np.radians(self.tilt)),
+            np.sin(np.radians(self.tilt)),
+        )
+        return np.array(
+            [[ca, 0, -sa], [-sr * sa, cr, -sr * ca], [cr * sa, sr, cr * ca]]
+        )
 
     def half(self) -> NDArray[np.float64]:
-        """Return half the sides (3,) of the smallest upright box round the ball, in mm."""
+        """Return half the sides (3,) of the upright box round the ball, in mm."""
         reach = self.turn() * np.array(self.radii)[:, None]
         return np.asarray(np.sqrt((reach**2).sum(0)))
 
     def square(self, where: F32) -> F32:
-        """Return (distance from the centre / radius)^2 at `where` (3, ...): < 1 inside."""
+        """Return (distance / radius)^2 at `where` (3, ...): below 1 inside."""
         rows = (self.turn() / np.array(self.radii)[:, None]).astype(np.float32)
         x, y, z = (w - np.float32(c) for w, c in zip(where, self.centre, strict=True))
-        total = np.zeros_like(x)
+        total: F32 = np.zeros_like(x)
         for a, b, c in rows:
             along = a * x + c * z
             if b:
@@ -51,7 +56,7 @@ class Ball(NamedTuple):
         return total
 
     def vary(self, rng: np.random.Generator, shift: float, size: float) -> Ball:
-        """Return the ball moved by up to `shift` mm, resized by up to `size`, turned."""
+        """Return the ball moved up to `shift` mm, resized up to `size`, and turned."""
         x, y, z = np.add(self.centre, rng.uniform(-shift, shift, 3))
         a, b, c = np.multiply(self.radii, rng.uniform(1 - size, 1 + size, 3))
         about_a, about_r = np.add(self.tilt, rng.uniform(-8, 8, 2))
@@ -64,7 +69,7 @@ class Canvas:
 
     where: (3, D, H, W) mm in the body; value, label: (D, H, W); axes: the scanner's own
     coordinates along each axis, in mm; reach: per axis, least and greatest difference
-    between `where` and them, so that a shape's box can be found without looking at `where`.
+    between `where` and them, by which a shape's box is found without a look at `where`.
     """
 
     where: F32
@@ -82,7 +87,11 @@ class Canvas:
         reach = tuple((float(a.min()), float(a.max())) for a in apart)
         shape = where.shape[1:]
         return cls(
-            where, axes, reach, np.full(shape, value, np.float32), np.zeros(shape, np.uint8)
+            where,
+            axes,
+            reach,
+            np.full(shape, value, np.float32),
+            np.zeros(shape, np.uint8),
         )
 
     def box(self, centre: Triple, half: NDArray[np.float64]) -> Box:
@@ -117,7 +126,7 @@ class Canvas:
         within: int | None = None,
         without: tuple[Ball, ...] = (),
     ) -> None:
-        """Paint a ball, less the balls `without`, only over the label `within` if given."""
+        """Paint a ball less those in `without`, only over label `within` if given."""
         box, square = self.square(ball)
         mask = square < 1
         for hole in without:
@@ -127,18 +136,40 @@ class Canvas:
         self.paint(box, mask, value, label)
 
 
-def pose(rng: np.random.Generator, axes: tuple[F32, F32, F32]) -> F32:
-    """Return body coordinates (3, D, H, W) of a body turned, resized and moved a little.
+def smooth_displacement(
+    rng: np.random.Generator, shape: tuple[int, ...], *, knots: int, sd: float
+) -> F32:
+    """Return a smooth random displacement (3, *shape), about `sd` mm along each axis.
 
-    Up to 5 degrees about each axis, 7% larger to 11% smaller, 4% per axis, 6 mm.
+    knots: control points per axis, each the centre of a Gaussian bump.
     """
-    (cr, ca, cs), (sr, sa, ss) = (f(np.radians(a)) for f, a in _turns(rng))
+    field = rng.normal(0, sd, (3, knots, knots, knots)).astype(np.float32)
+    d, h, w = (_bumps(n, knots) for n in shape)
+    field = np.einsum("kc,pabc->pabk", w, field)
+    field = np.einsum("jb,pabk->pajk", h, field)
+    return np.asarray(np.einsum("ia,pajk->pijk", d, field), np.float32)
+
+
+def _bumps(n: int, knots: int) -> F32:
+    """Return weights (n, knots) whose squares add up to about 1 in every row."""
+    at = np.linspace(0, knots - 1, n)[:, None] - np.arange(knots)[None, :]
+    weights = np.exp(-0.5 * (at / 0.75) ** 2)
+    return np.asarray(weights / np.sqrt((weights**2).sum(1, keepdims=True)), np.float32)
+
+
+def pose(rng: np.random.Generator, axes: tuple[F32, F32, F32]) -> F32:
+    """Return body coordinates (3, D, H, W) of a body turned, resized and moved.
+
+    Up to 5 degrees about each axis, 8% in size, 4% more along each axis, 6 mm.
+    """
+    angles = np.radians(rng.uniform(-5, 5, 3))
+    (cr, ca, cs), (sr, sa, ss) = np.cos(angles), np.sin(angles)
     turn = np.array([
         [ca * cs, -ca * ss, sa],
         [cr * ss + sr * sa * cs, cr * cs - sr * sa * ss, -sr * ca],
         [sr * ss - cr * sa * cs, sr * cs + cr * sa * ss, cr * ca],
     ])  # fmt: skip
-    turn *= rng.uniform(0.93, 1.08) * rng.uniform(0.96, 1.04, (3, 1))
+    turn *= rng.uniform(0.92, 1.08) * rng.uniform(0.96, 1.04, (3, 1))
     t, shift = turn.astype(np.float32), rng.uniform(-6, 6, 3).astype(np.float32)
     x, y, z = axes
     return np.stack([
@@ -147,3 +178,29 @@ def pose(rng: np.random.Generator, axes: tuple[F32, F32, F32]) -> F32:
         + (t[i, 2] * z)[None, None, :]
         for i in range(3)
     ])  # fmt: skip
+
+
+def mean_blocks(fine: F32, factor: int) -> F32:
+    """Return the mean of each block of factor^3 sub-voxels."""
+    d, h, w = (n // factor for n in fine.shape)
+    blocks = fine.reshape(d, factor, h, factor, w, factor)
+    return np.asarray(blocks.mean((1, 3, 5), dtype=np.float32))
+
+
+def majority_blocks(fine: Labels, factor: int, labels: int) -> Labels:
+    """Return the most frequent label (lowest on ties) of each block of sub-voxels."""
+    d, h, w = (n // factor for n in fine.shape)
+    blocks = fine.reshape(d, factor, h, factor, w, factor).transpose(0, 2, 4, 1, 3, 5)
+    flat = blocks.reshape(d * h * w, factor**3).astype(np.int64)
+    flat += labels * np.arange(len(flat))[:, None]
+    counts = np.bincount(flat.ravel(), minlength=len(flat) * labels)
+    return np.asarray(counts.reshape(d, h, w, labels).argmax(-1), np.uint8)
+
+
+def correlated_noise(
+    rng: np.random.Generator, shape: tuple[int, ...], *, sigma: Triple, sd: float
+) -> F32:
+    """Return Gaussian noise of standard deviation `sd`, smoothed by `sigma` voxels."""
+    white = rng.standard_normal(shape, dtype=np.float32)
+    smooth = ndimage.gaussian_filter(white, sigma)
+    return np.asarray(smooth * np.float32(sd / smooth.std(dtype=np.float64)))

@@ -70,8 +70,8 @@ def split(
 ) -> Split:
     """Divide the cases of task `name` into train, val and test.
 
-    folds > 1: cross-validation. The test set stays; what is not test is divided anew, by a
-    hash of the patient, into `folds` parts, and part `fold` (0-based) validates.
+    folds > 1: cross-validation. The test set stays; what is not test is divided anew,
+    by a hash of the patient, into `folds` parts, and part `fold` (0-based) validates.
     Raises DataError for an empty side or a patient on two sides.
     """
     if not 0 <= fold < folds:
@@ -110,9 +110,9 @@ def subset(
     """Return the ids of the training cases that `budget` may see.
 
     Each class (segmentation: all cases) has one order, by a hash of (task, subset seed,
-    patient), in which a patient's cases are neighbours. A budget takes the first cases of
-    each class: shots equally many, totals in turn, fractions in proportion. So subsets of
-    one kind are nested, and each lies in the 100%. The order of the ids is that of drawing.
+    patient), in which a patient's cases are neighbours. A budget takes the first cases
+    of each class: shots equally many, totals in turn, fractions in proportion. So
+    subsets of one kind are nested, each within the 100%. Ids come in drawing order.
     Raises DataError for an empty subset and a budget larger than the data.
     """
     ranked = _ranked(name, split.train, subset_seed)
@@ -123,8 +123,8 @@ def subset(
         raise DataError(msg)
     if count > available:
         msg = (
-            f"task {name!r}: label budget {budget} asks for {count} training cases, but "
-            f"there are {available}"
+            f"task {name!r}: label budget {budget} asks for {count} training cases, "
+            f"but there are {available}"
         )
         raise DataError(msg)
     if spec.kind == "classification" and budget.kind == "shot":
@@ -132,7 +132,9 @@ def subset(
     order = []
     for target, refs in ranked.items():
         for rank, ref in enumerate(refs):
-            place = (rank + 0.5) / len(refs) if budget.kind == "fraction" else float(rank)
+            place = (
+                (rank + 0.5) / len(refs) if budget.kind == "fraction" else float(rank)
+            )
             order.append((place, target, ref.case_id))
     return tuple(case_id for _, _, case_id in sorted(order)[:count])
 

@@ -12,9 +12,10 @@ def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
     """Return soft Dice loss plus cross-entropy (METHODS 2.1).
 
     logits: (B, K, D, H, W); labels: (B, D, H, W) in [0, K). The Dice term sums over the
-    whole batch, so that a structure that one crop misses does not count as lost, squares
-    its denominator and includes background: MONAI's DiceCELoss(to_onehot_y=True,
-    softmax=True, squared_pred=True, batch=True). Returns ().
+    whole batch, so that a structure that one crop misses does not count as lost,
+    squares its denominator and includes background: MONAI's
+    DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True, batch=True). Returns
+    ().
     """
     target = labels.long()
     p = logits.softmax(dim=1)

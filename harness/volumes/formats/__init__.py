@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -103,7 +104,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     name, spec = dataset.name, dataset.spec
     cases = sorted(_LIST[spec.format.kind](dataset), key=lambda ref: ref.case_id)
     ids = [ref.case_id for ref in cases]
-    if doubles := sorted({one for one, two in zip(ids, ids[1:], strict=False) if one == two}):
+    if doubles := sorted({one for one, two in pairwise(ids) if one == two}):
         msg = f"dataset {name!r} lists case {doubles[0]!r} more than once"
         raise DataError(msg)
     if faults := [fault for ref in cases if (fault := _target_fault(spec, ref))]:
@@ -116,8 +117,8 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
         raise DataError(msg)
     if len(cases) < spec.cases and not (spec.allow_partial and cases):
         msg = (
-            f"dataset {name!r} has {len(cases)} of the {spec.cases} cases that the task "
-            "declares: complete it"
+            f"dataset {name!r} has {len(cases)} of the {spec.cases} cases that the "
+            "task declares: complete it"
             + (", or set allow_partial: true to use what is there" if cases else "")
         )
         raise DataError(msg)
@@ -130,7 +131,9 @@ def _target_fault(spec: TaskSpec, ref: CaseRef) -> str | None:
     if ref.target is None:
         return f"case {ref.case_id!r} has no class, which a classification task needs"
     if not 0 <= ref.target < spec.classes:
-        return f"case {ref.case_id!r} has class {ref.target}, not 0 to {spec.classes - 1}"
+        return (
+            f"case {ref.case_id!r} has class {ref.target}, not 0 to {spec.classes - 1}"
+        )
     return None
 
 
@@ -149,10 +152,10 @@ def read_case(dataset: Dataset, ref: CaseRef) -> RawCase:
 
 
 def fingerprint(dataset: Dataset, cases: Sequence[CaseRef]) -> str:
-    """Return the sha256 (64 hex digits) of all that decides the cached voxels and targets.
+    """Return the sha256 (64 hex digits) of all that decides cached voxels and targets.
 
-    Enters: format, relative paths and stamps, classes, channels, preprocessing. Does not:
-    where the data lies, the task's name, split, metrics or crop sizes, the order of cases.
+    Enters: format, relative paths and stamps, classes, channels, preprocessing. Not:
+    where the data lies, the task's name, split, metrics, crop sizes, order of cases.
     """
     spec = dataset.spec
     return digest(

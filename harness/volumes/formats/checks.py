@@ -49,8 +49,8 @@ def check_label(label: npt.NDArray[np.generic], spec: TaskSpec, name: str) -> No
         listed = ", ".join(f"{value:g}" for value in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         msg = (
-            f"{name}: the label has the value {listed}{more}, but the task's classes are "
-            f"0 to {highest}"
+            f"{name}: the label has the value {listed}{more}, but the task's classes "
+            f"are 0 to {highest}"
         )
         raise DataError(msg)
 
@@ -83,7 +83,7 @@ def check_same_affine(
     shape: tuple[int, ...],
     names: tuple[str, str],
 ) -> None:
-    """Raise DataError if label and image (names: image, label) lie elsewhere in space."""
+    """Raise DataError if image and label (names: in this order) lie apart in space."""
     corners = np.stack(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij"), -1)
     corners = corners.reshape(-1, 3)
     moved = corners @ (image - label)[:3, :3].T + (image - label)[:3, 3]
@@ -91,7 +91,7 @@ def check_same_affine(
     worst = float(np.linalg.norm(moved, axis=1).max())
     if not worst <= AFFINE_TOLERANCE * smallest:
         msg = (
-            f"{names[1]}: its affine differs from that of {names[0]} by {worst:.3g} mm at "
-            "a corner of the volume; resample the label to the image"
+            f"{names[1]}: its affine differs from that of {names[0]} by {worst:.3g} mm "
+            "at a corner of the volume; resample the label to the image"
         )
         raise DataError(msg)

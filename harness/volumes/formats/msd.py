@@ -1,8 +1,8 @@
 """Format `msd`: a Medical Segmentation Decathlon folder.
 
-dataset.json lists `training: [{image, label}, ...]`. One modality is one 3-D file; several
-are one 4-D file with the modality as last axis. Its unlabelled `test` images are not used.
-Such a folder names no patients, so each case is its own group.
+dataset.json lists `training: [{image, label}, ...]`. One modality is one 3-D file;
+several are one 4-D file with the modality as last axis. Its unlabelled `test` images
+are not used. Such a folder names no patients, so each case is its own group.
 """
 
 from __future__ import annotations
@@ -63,9 +63,13 @@ def _training(listing: Path) -> list[dict[str, str]]:
         msg = f"{listing}: needs a list 'training' of image and label files"
         raise DataError(msg)
     for number, entry in enumerate(entries, start=1):
-        files = [entry.get(k) for k in ("image", "label")] if isinstance(entry, dict) else []
+        files: list[Any] = (
+            [entry.get(k) for k in ("image", "label")]
+            if isinstance(entry, dict)
+            else []
+        )
         if not files or not all(isinstance(file, str) and file for file in files):
-            msg = f"{listing}: entry {number} of 'training' needs 'image' and 'label' files"
+            msg = f"{listing}: entry {number} of 'training' needs 'image' and 'label'"
             raise DataError(msg)
         for file in files:
             if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:

@@ -12,6 +12,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from ...schema.errors import DataError
 
@@ -24,8 +27,9 @@ _UNREADABLE = (
     ValueError,
     TypeError,
     zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
 )
 
 
@@ -45,9 +49,9 @@ def stem(path: str) -> str:
 def stamp(path: Path) -> str:
     """Return a short text that changes with the content and not with the date or place.
 
-    A .gz file ends with the CRC-32 and length of its content: with its size they make the
-    stamp. Of other files the size and a hash of sixteen spread blocks of 4 kB are taken.
-    Raises OSError.
+    A .gz file ends with the CRC-32 and length of its content: with its size they make
+    the stamp. Of other files the size and a hash of sixteen spread blocks of 4 kB are
+    taken. Raises OSError.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)

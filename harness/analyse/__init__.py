@@ -1,0 +1,1 @@
+"""Pure table -> table functions: from scores of cases to means with intervals."""

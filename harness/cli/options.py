@@ -1,0 +1,79 @@
+"""Options that every command takes, before or after its name."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..matrix import Matrix
+    from ..store import Store
+
+
+def global_options(*, top_level: bool) -> argparse.ArgumentParser:
+    """Return a parent parser with the global options.
+
+    Below the top level nothing has a default, so that a command's parser does not undo
+    what stood before its name.
+    """
+    nothing = argparse.SUPPRESS
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("options of every command")
+
+    def add(*names: str, default: Any, **settings: Any) -> None:
+        group.add_argument(
+            *names, default=default if top_level else nothing, **settings
+        )
+
+    add("-b", "--benchmark", type=Path, default=Path("benchmark.yaml"), metavar="FILE",
+        help="benchmark file (default: benchmark.yaml)")  # fmt: skip
+    add("--results", type=Path, default=None, metavar="DIR",
+        help="results folder (default: results/ beside methods/, tasks/)")  # fmt: skip
+    name = "filter" if top_level else "filter_after"
+    group.add_argument(
+        "--filter",
+        dest=name,
+        action="append",
+        metavar="CONDITIONS",
+        default=[] if top_level else nothing,
+        help="keep some cells: 'method=smit,task!=hippocampus'",
+    )
+    add("--json", action="store_true", default=False,
+        help="print one JSON document and nothing else")  # fmt: skip
+    return options
+
+
+def add_command(commands: Any, name: str, description: str) -> argparse.ArgumentParser:
+    """Add a sub-command that takes the global options too, and return its parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=description,
+        description=description,
+        parents=[global_options(top_level=False)],
+    )
+    return command
+
+
+def filters(args: argparse.Namespace) -> list[str]:
+    """Return all --filter values, from before and after the command's name."""
+    return [*args.filter, *getattr(args, "filter_after", [])]
+
+
+def open_matrix(args: argparse.Namespace) -> Matrix:
+    """Return the matrix that the options name. Raises UserError."""
+    from ..matrix import load
+
+    return load(args.benchmark, filters=filters(args))
+
+
+def results_folder(args: argparse.Namespace, matrix: Matrix) -> Path:
+    """Return the results folder that the options name."""
+    return args.results.absolute() if args.results is not None else matrix.results
+
+
+def open_store(args: argparse.Namespace, matrix: Matrix) -> Store:
+    """Return the store in the results folder. Raises UserError for a newer format."""
+    from ..store import Store
+
+    return Store(results_folder(args, matrix))

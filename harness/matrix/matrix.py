@@ -1,0 +1,111 @@
+"""A validated matrix: everything that cells are made of, resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..registry.content import Content
+from ..schema.budget import LabelBudget
+from ..schema.protocols import ProtocolSettings
+from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus with the name that tables show."""
+
+    name: str
+    spec: CorpusSpec
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One entry under methods: its implementation and its resolved settings (JSON)."""
+
+    name: str
+    stem: str
+    version: int
+    pretrains: bool
+    dims: tuple[int, ...]
+    settings: Mapping[str, Any]
+    corpus: Corpus | None
+
+    @property
+    def encoder(self) -> Mapping[str, Any]:
+        """The resolved settings of the encoder, `kind` included."""
+        encoder: Mapping[str, Any] = self.settings["encoder"]
+        return encoder
+
+    @property
+    def encoder_kind(self) -> str:
+        """What the column `encoder` of the tables shows."""
+        return str(self.encoder["kind"])
+
+
+@dataclass(frozen=True)
+class ProtocolEntry:
+    """One entry under protocols: `base` is the protocol that it sets."""
+
+    name: str
+    base: str
+    settings: ProtocolSettings
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """One entry under tasks, with the protocols and budgets that it is run with."""
+
+    name: str
+    spec: TaskSpec
+    crop: Triple
+    protocols: tuple[str, ...]
+    budgets: tuple[LabelBudget, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Methods x tasks x protocols x budgets x folds x seeds, filters applied.
+
+    corpus_tasks: specification of every task that a corpus draws on.
+    pretraining_seeds: 'paired' takes the adaptation seed of each cell.
+    """
+
+    path: Path
+    title: str
+    tier: Tier
+    content: Content
+    data_roots: tuple[Path, ...]
+    methods: tuple[MethodEntry, ...]
+    protocols: Mapping[str, ProtocolEntry]
+    tasks: tuple[TaskEntry, ...]
+    corpus_tasks: Mapping[str, TaskSpec]
+    seeds: tuple[int, ...]
+    pretraining_seeds: tuple[int, ...] | Literal["paired"]
+    subset_draw: Literal["fixed", "per_seed"]
+    folds: int
+    chosen_folds: tuple[int, ...]
+    chosen_pretraining_seeds: tuple[int, ...] | None = None
+
+    def pretraining_seeds_of(
+        self, method: MethodEntry, seed: int
+    ) -> tuple[int | None, ...]:
+        """Return the pretraining seeds of a method's cells with an adaptation seed."""
+        if not method.pretrains:
+            return (None,)
+        all_seeds = (
+            (seed,) if self.pretraining_seeds == "paired" else self.pretraining_seeds
+        )
+        chosen = self.chosen_pretraining_seeds
+        return tuple(each for each in all_seeds if chosen is None or each in chosen)
+
+    def subset_seed(self, seed: int) -> int:
+        """Return the seed that draws the label subset of a cell."""
+        return seed if self.subset_draw == "per_seed" else 0
+
+    @property
+    def results(self) -> Path:
+        """The default results folder: beside methods/ and tasks/."""
+        return self.content.roots[0] / "results"

@@ -1,0 +1,139 @@
+"""Entries under `methods:`, resolved through the child process and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..registry.content import Content
+from ..registry.describe import Answer, Request, describe
+from ..registry.yamlfile import Document
+from ..schema.identity import canonical_json
+from .entries import Chain, ChainBuilder
+from .matrix import Corpus, MethodEntry, TaskEntry
+from .model import BenchmarkFile
+from .tasks import Corpora
+
+
+def resolve_methods(
+    document: Document,
+    file: BenchmarkFile,
+    content: Content,
+    corpora: Corpora,
+    tasks: Sequence[TaskEntry],
+) -> list[MethodEntry]:
+    """Return the method entries that are right; what is wrong is noted."""
+    builder = ChainBuilder(document, file.methods, content)
+    chains = [chain for name in file.methods if (chain := builder.build(name))]
+    if not chains:
+        return []
+    asked = [
+        (chain, tier)
+        for chain in chains
+        for tier in sorted({file.tier, *chain.tiers()}, key=lambda t: t != file.tier)
+    ]
+    requests = [Request(c.stem, tier, c.overrides(tier)) for c, tier in asked]
+    answer = describe(content, [], requests)
+    settings: dict[str, Any] = {}
+    failed: set[str] = set()
+    for (chain, tier), resolved in zip(asked, answer.resolved, strict=True):
+        for loc, sentence in resolved.errors:
+            chain.fault(loc, sentence, tier)
+            failed.add(chain.name)
+        if resolved.settings is not None and tier == file.tier:
+            settings[chain.name] = resolved.settings
+    entries = []
+    for chain in chains:
+        if chain.stem in answer.failures:
+            chain.layers[-1].fault((), answer.failures[chain.stem])
+        elif chain.name in settings and chain.name not in failed:
+            entry = _entry(chain, settings[chain.name], answer, corpora)
+            if entry is not None:
+                _check_dims(chain, entry, tasks, corpora)
+                entries.append((chain, entry))
+    _refuse_twins(entries)
+    return [entry for _, entry in entries]
+
+
+def _entry(
+    chain: Chain, settings: Any, answer: Answer, corpora: Corpora
+) -> MethodEntry | None:
+    about = answer.methods[chain.stem]
+    own = chain.corpus()
+    corpus: Corpus | None = None
+    if not about.pretrains:
+        if own is not None:
+            own[0].fault(
+                ("corpus",), f"{chain.name} is not pretrained: remove 'corpus'"
+            )
+    elif own is not None:
+        corpus = corpora.read(own[1], own[0], ("corpus",))
+    elif corpora.document.data.get("corpus") is not None:
+        corpus = corpora.default  # if None, its mistake has been noted
+    else:
+        message = "needs a corpus to be pretrained on: set 'corpus' here or at the top"
+        chain.layers[-1].fault((), f"{chain.name} {message}")
+    if about.pretrains and corpus is None:
+        return None
+    return MethodEntry(
+        name=chain.name,
+        stem=chain.stem,
+        version=about.version,
+        pretrains=about.pretrains,
+        dims=about.dims,
+        settings=settings,
+        corpus=corpus,
+    )
+
+
+def _check_dims(
+    chain: Chain, entry: MethodEntry, tasks: Sequence[TaskEntry], corpora: Corpora
+) -> None:
+    """Note where a method cannot use a task's dimensionality or number of channels."""
+    dims = " and ".join(f"{each}-D" for each in entry.dims)
+    layer = chain.layers[-1]
+    for task in tasks:
+        if task.spec.dims not in entry.dims:
+            layer.fault(
+                (),
+                f"method {entry.name} works on {dims} volumes, and task {task.name} is "
+                f"{task.spec.dims}-D: remove one of them",
+            )
+    channels: dict[int, str] = {}
+    for source in entry.corpus.spec.sources if entry.corpus else ():
+        spec = corpora.task(source.task)
+        if spec is None:
+            continue
+        if spec.dims not in entry.dims:
+            layer.fault(
+                (),
+                f"method {entry.name} works on {dims} volumes, and task {source.task} "
+                f"of its corpus is {spec.dims}-D",
+            )
+        channels.setdefault(len(spec.channels), source.task)
+    for task in tasks if entry.corpus else ():
+        channels.setdefault(len(task.spec.channels), task.name)
+    if len(channels) > 1:
+        counts = ", ".join(f"{task} has {count}" for count, task in channels.items())
+        layer.fault(
+            (),
+            f"method {entry.name} needs one number of channels in its corpus and "
+            f"tasks: {counts}",
+        )
+
+
+def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
+    seen: dict[str, str] = {}
+    for chain, entry in entries:
+        if entry.corpus is None:
+            identity = canonical_json(["encoder", dict(entry.encoder)])
+        else:
+            corpus = entry.corpus.spec.model_dump(mode="json", exclude={"title"})
+            identity = canonical_json([entry.stem, dict(entry.settings), corpus])
+        if identity in seen:
+            chain.layers[-1].fault(
+                (),
+                f"methods {seen[identity]} and {entry.name} are the same: they resolve "
+                "to equal settings; remove one",
+            )
+        seen.setdefault(identity, entry.name)

@@ -1,0 +1,102 @@
+"""What a benchmark file may say, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ..schema.task import Closed, Tier
+
+MAX_LIST = 1000  # seeds or budgets; far beyond use, and keeps products countable
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Share = str | int | float
+
+
+def _named(value: Any) -> Any:
+    """Read `[a, b]`, `a` or `{a: , b: {...}}` as a mapping of names to settings."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        if len(set(value)) < len(value):
+            msg = "a name stands twice in the list"
+            raise ValueError(msg)
+        return {name: {} for name in value}
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        msg = "expected 'name: settings' lines or a list of names"
+        raise ValueError(msg)
+    named = {}
+    for name, settings in value.items():
+        if settings is not None and not isinstance(settings, Mapping):
+            msg = f"expected settings ('key: value' pairs) or nothing after {name!r}"
+            raise ValueError(msg)
+        named[name] = dict(settings or {})
+    return named
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return [value]
+    return value
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        msg = f"expected a list of seeds such as [0, 1, 2], not the number {value}"
+        raise ValueError(msg)
+    return value
+
+
+Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Seeds = Annotated[
+    tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MAX_LIST)
+]
+
+
+def _pairing(value: Any) -> Any:
+    if isinstance(value, str):
+        if value == "paired":
+            return value
+        msg = f"expected 'paired' or a list of seeds such as [0], not {value[:40]!r}"
+        raise ValueError(msg)
+    return _seeds(value)
+
+
+class BenchmarkFile(Closed):
+    """The top level of a benchmark file."""
+
+    title: str = ""
+    tier: Tier = "small"
+    content: Names = ()
+    data_root: str | None = None
+    data_roots: Names = ()
+    corpus: Any = Field(None, description="a name in corpora/, or a list of task names")
+    methods: Named = Field(default_factory=dict)
+    protocols: Named = Field(default_factory=dict)
+    tasks: Named = Field(default_factory=dict)
+    label_budgets: Annotated[
+        tuple[Any, ...], BeforeValidator(_listed), Field(max_length=MAX_LIST)
+    ] = ("100%",)
+    seeds: Seeds = (0,)
+    pretraining_seeds: Annotated[
+        Literal["paired"] | Seeds, BeforeValidator(_pairing)
+    ] = (0,)
+    subset_draw: Literal["fixed", "per_seed"] = "fixed"
+    folds: int = Field(1, ge=1, le=20)
+
+
+class TaskOptions(Closed):
+    """What a benchmark file may say of a task beside changes to the task's file."""
+
+    protocols: Names | None = None
+    label_budgets: Annotated[tuple[Any, ...], BeforeValidator(_listed)] | None = None
+
+
+# Of a task file, what a benchmark may change: never what the scores mean.
+TASK_OVERRIDES = (
+    "allow_partial", "cases", "crop", "format", "metrics", "preprocess", "split",
+)  # fmt: skip

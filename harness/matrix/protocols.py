@@ -1,0 +1,73 @@
+"""Entries under `protocols:`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..registry.explain import explain, unknown
+from ..registry.yamlfile import Document
+from ..registry.yamlwords import brief
+from ..schema.identity import canonical_json
+from ..schema.protocols import PROTOCOLS
+from ..schema.task import TIERS, Tier
+from .entries import Layer, at_tier, check_tiers
+from .matrix import ProtocolEntry
+from .model import BenchmarkFile
+
+
+def resolve_protocols(
+    document: Document, file: BenchmarkFile
+) -> dict[str, ProtocolEntry]:
+    """Return the protocol entries that are right; what is wrong is noted."""
+    resolved: dict[str, ProtocolEntry] = {}
+    seen: dict[str, str] = {}
+    for name, body in file.protocols.items():
+        layer = Layer(document, ("protocols", name), body)
+        base = body.get("extends", name)
+        if not isinstance(base, str) or base not in PROTOCOLS:
+            loc = ("extends",) if "extends" in body else ()
+            layer.fault(loc, unknown("protocol", _text(base), PROTOCOLS))
+            continue
+        own = {key: value for key, value in body.items() if key != "extends"}
+        entry = _entry(Layer(document, layer.loc, own), name, base, file.tier)
+        if entry is None:
+            continue
+        identity = canonical_json([base, entry.settings.model_dump(mode="json")])
+        if identity in seen:
+            layer.fault(
+                (), f"protocols {seen[identity]} and {name} are the same: remove one"
+            )
+        seen.setdefault(identity, name)
+        resolved[name] = entry
+    return resolved
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else brief(value)
+
+
+def _entry(layer: Layer, name: str, base: str, tier: Tier) -> ProtocolEntry | None:
+    if not check_tiers(layer):
+        return None
+    model = PROTOCOLS[base]
+    own = layer.body.get("tiers")
+    mentioned = {each for each in TIERS if isinstance(own, Mapping) and each in own}
+    entry = None
+    for each in sorted({tier, *mentioned}, key=lambda found: found != tier):
+        data = {**model.tiers.get(each, {}), **at_tier(layer.body, each)}
+        try:
+            settings = model.model_validate(data)
+        except ValidationError as error:
+            for loc, sentence in explain(error, model, data):
+                of_tier = own.get(each) if isinstance(own, Mapping) else None
+                inside = isinstance(of_tier, Mapping) and loc and loc[0] in of_tier
+                where = ("tiers", each, *loc) if inside else loc
+                layer.fault(where, f"{name}: {sentence}")
+        else:
+            entry = entry or (
+                ProtocolEntry(name, base, settings) if each == tier else None
+            )
+    return entry

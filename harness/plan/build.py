@@ -1,0 +1,92 @@
+"""From a matrix to cells with their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
+from ..schema.identity import key_of_digests
+from ..schema.protocols import EVALUATE_VERSION
+from .cells import Cell, Pretraining
+from .identities import Parts
+
+
+class Keys:
+    """Keys of the nodes of a matrix, from the digests of their parts."""
+
+    def __init__(self, matrix: Matrix, parts: Parts) -> None:
+        self.matrix = matrix
+        self.parts = parts
+        self.pretrainings: dict[tuple[str, int], Pretraining] = {}
+
+    def pretraining(self, method: MethodEntry, seed: int | None) -> str | None:
+        """Return the key of a pretraining, or None for a method that has none."""
+        if seed is None:
+            return None
+        found = self.pretrainings.get((method.name, seed))
+        if found is None:
+            key = key_of_digests(
+                "pretrain",
+                f"methods.{method.stem}",
+                method.version,
+                self.parts.pretrain_settings(method).digest,
+                self.parts.pretrain_data(method).digest,
+                self.parts.seeds("pretraining", seed).digest,
+                {},
+            )
+            found = Pretraining(key, method.name, seed)
+            self.pretrainings[method.name, seed] = found
+        return found.key
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells: methods, tasks, protocols, budgets in the file's order."""
+        for method in self.matrix.methods:
+            for task in self.matrix.tasks:
+                for protocol in task.protocols:
+                    yield from self._cells(method, task, protocol)
+
+    def _cells(
+        self, method: MethodEntry, task: TaskEntry, protocol: str
+    ) -> Iterator[Cell]:
+        matrix, parts = self.matrix, self.parts
+        entry = matrix.protocols[protocol]
+        implementation, version = f"protocols.{entry.base}", entry.settings.version
+        settings = parts.adapt_settings(method, protocol, task).digest
+        evaluation = parts.evaluate_settings(protocol, task).digest
+        nothing = parts.seeds(None, None).digest
+        draws = [
+            (seed, parts.seeds("adapt", seed).digest, pretraining_seed,
+             self.pretraining(method, pretraining_seed))
+            for seed in matrix.seeds
+            for pretraining_seed in matrix.pretraining_seeds_of(method, seed)
+        ]  # fmt: skip
+        for budget in task.budgets:
+            name = str(budget)
+            for fold in matrix.chosen_folds:
+                test = parts.evaluate_data(task, fold).digest
+                for seed, seeds, pretraining_seed, encoder in draws:
+                    subset_seed = matrix.subset_seed(seed)
+                    data = parts.adapt_data(task, fold, budget, subset_seed).digest
+                    adapt = key_of_digests(
+                        "adapt",
+                        implementation,
+                        version,
+                        settings,
+                        data,
+                        seeds,
+                        {} if encoder is None else {"encoder": encoder},
+                    )
+                    evaluate = key_of_digests(
+                        "evaluate",
+                        "evaluate",
+                        EVALUATE_VERSION,
+                        evaluation,
+                        test,
+                        nothing,
+                        {"adapt": adapt},
+                    )
+                    yield Cell(
+                        method.name, method.encoder_kind, task.name, protocol, name,
+                        fold, seed, subset_seed, pretraining_seed, encoder, adapt,
+                        evaluate,
+                    )  # fmt: skip

@@ -1,0 +1,150 @@
+"""Identities of nodes (DESIGN 6): their parts, each built and digested once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
+from ..schema.budget import LabelBudget
+from ..schema.identity import digest
+from ..schema.protocols import PRETRAIN_VERSION
+from .data import Data
+
+
+class Part(NamedTuple):
+    """One part of an identity, as it is written and as it enters the key."""
+
+    value: dict[str, Any]
+    digest: str
+
+
+class Parts:
+    """The distinct parts of the identities of a matrix. Values are plain JSON."""
+
+    def __init__(self, matrix: Matrix, data: Data) -> None:
+        self.matrix = matrix
+        self.data = data
+        self._known: dict[Hashable, Part] = {}
+
+    def _once(self, key: Hashable, build: Callable[[], dict[str, Any]]) -> Part:
+        part = self._known.get(key)
+        if part is None:
+            value = build()
+            part = self._known[key] = Part(value, digest(value))
+        return part
+
+    def seeds(self, role: str | None, seed: int | None) -> Part:
+        """Return {role: seed}, or {} where the node draws nothing of its own."""
+        return self._once(
+            ("seeds", role, seed), lambda: {} if role is None else {role: seed}
+        )
+
+    def pretrain_settings(self, method: MethodEntry) -> Part:
+        """Return the resolved settings of a method with the engine's version."""
+
+        def build() -> dict[str, Any]:
+            engine = {"engine": PRETRAIN_VERSION, "channels": self._channels(method)}
+            return {**method.settings, **engine}
+
+        return self._once(("pretrain", method.name), build)
+
+    def _channels(self, method: MethodEntry) -> int:
+        assert method.corpus is not None
+        first = method.corpus.spec.sources[0].task
+        return len(self.data.listing(first).spec.channels)
+
+    def pretrain_data(self, method: MethodEntry) -> Part:
+        """Return fingerprints and case digests of a method's corpus."""
+
+        def build() -> dict[str, Any]:
+            assert method.corpus is not None
+            return {
+                "sources": [
+                    {
+                        "task": task,
+                        "fingerprint": self.data.listing(task).fingerprint,
+                        "cases": ids.digest,
+                    }
+                    for task, ids in self.data.corpus(method.corpus)
+                ]
+            }
+
+        return self._once(("corpus", method.name), build)
+
+    def adapt_settings(
+        self, method: MethodEntry, protocol: str, task: TaskEntry
+    ) -> Part:
+        """Return what an adaptation is told beside data and seed."""
+
+        def build() -> dict[str, Any]:
+            settings = self.matrix.protocols[protocol].settings
+            return {
+                "protocol": settings.model_dump(mode="json"),
+                "encoder": dict(method.encoder),
+                "crop": list(task.crop),
+                "classes": task.spec.classes,
+                "channels": len(task.spec.channels),
+                "task_kind": task.spec.kind,
+            }
+
+        return self._once(("adapt", method.name, protocol, task.name), build)
+
+    def adapt_data(
+        self, task: TaskEntry, fold: int, budget: LabelBudget, subset_seed: int
+    ) -> Part:
+        """Return what a cell trains and validates on."""
+
+        def build() -> dict[str, Any]:
+            return {
+                "fingerprint": self.data.listing(task.name).fingerprint,
+                "train": self.data.subset(task.name, fold, budget, subset_seed).digest,
+                "val": self.data.side(task.name, "val", fold).digest,
+            }
+
+        return self._once(("train", task.name, fold, budget, subset_seed), build)
+
+    def evaluate_settings(self, protocol: str, task: TaskEntry) -> Part:
+        """Return what an evaluation is told."""
+
+        def build() -> dict[str, Any]:
+            settings = self.matrix.protocols[protocol].settings
+            return {
+                "metrics": sorted(task.spec.metrics),
+                "overlap": getattr(settings, "overlap", None),
+                "structures": dict(task.spec.structures),
+                "task_version": task.spec.version,
+            }
+
+        return self._once(("evaluate", protocol, task.name), build)
+
+    def evaluate_data(self, task: TaskEntry, fold: int) -> Part:
+        """Return what a cell is tested on."""
+
+        def build() -> dict[str, Any]:
+            return {
+                "fingerprint": self.data.listing(task.name).fingerprint,
+                "test": self.data.side(task.name, "test", fold).digest,
+            }
+
+        return self._once(("test", task.name, fold), build)
+
+
+def identity(
+    kind: str,
+    implementation: str,
+    version: int,
+    parts: tuple[Part, Part, Part],
+    inputs: dict[str, str],
+) -> dict[str, Any]:
+    """Return a node's identity as spec.json has it; parts: settings, data, seeds."""
+    settings, data, seeds = parts
+    return {
+        "kind": kind,
+        "implementation": implementation,
+        "version": version,
+        "settings": settings.value,
+        "data": data.value,
+        "seeds": seeds.value,
+        "inputs": inputs,
+    }

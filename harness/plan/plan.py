@@ -1,0 +1,216 @@
+"""A plan: the matrix minus what is already done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+from ..matrix.matrix import Matrix
+from ..schema.errors import DataError
+from ..schema.identity import short
+from .build import Keys
+from .cells import Cell, Job, Pretraining
+from .cost import Cost, estimate
+from .data import Data, Listing
+from .identities import Parts
+from .specs import Specs
+
+
+class Published(Protocol):
+    """What planning asks of a results folder: which nodes are published."""
+
+    def done(self) -> Mapping[str, Any]:
+        """Return {key: manifest} of the published nodes."""
+
+
+class SpecWriter(Protocol):
+    """What planning asks of a results folder: to keep the specs of nodes."""
+
+    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        """Write a node's spec.json; harmless where it is there already."""
+
+
+class Plan:
+    """Cells with the keys of their nodes, and which of the nodes are missing.
+
+    cells: all cells; done: those whose evaluation is published; todo: the others;
+    pretrainings: the distinct ones of all cells, by key; missing_data: task -> why;
+    unpublished: keys of the pretrainings that a cell still waits for.
+    """
+
+    def __init__(self, matrix: Matrix, published: Mapping[str, Any]) -> None:
+        self.matrix = matrix
+        self._published = published
+        self._data = Data(matrix)
+        self._parts = Parts(matrix, self._data)
+        keys = Keys(matrix, self._parts)
+        self.cells: tuple[Cell, ...] = tuple(keys.cells())
+        self.pretrainings: dict[str, Pretraining] = {
+            each.key: each for each in keys.pretrainings.values()
+        }
+        self.missing_data: Mapping[str, str] = self._data.missing
+        self.done: list[Cell] = []
+        self.todo: list[Cell] = []
+        self._adapted: set[str] = set()
+        for cell in self.cells:
+            if cell.evaluate_key in published:
+                self.done.append(cell)
+            else:
+                self.todo.append(cell)
+                if cell.adapt_key in published:
+                    self._adapted.add(cell.adapt_key)
+        self.pretrained = {key for key in self.pretrainings if key in published}
+        self.unpublished = {
+            cell.pretrain_key
+            for cell in self.todo
+            if cell.pretrain_key is not None
+            and cell.adapt_key not in self._adapted
+            and cell.pretrain_key not in self.pretrained
+        }
+
+    @property
+    def naive_pretrainings(self) -> int:
+        """How many pretrainings a script would run that treats each cell on its own."""
+        return sum(cell.pretrain_key is not None for cell in self.cells)
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that publish all missing nodes, pretrainings first.
+
+        Cells with one and the same adaptation are one job. Raises DataError if the data
+        of a task is not there.
+        """
+        if self.missing_data:
+            raise DataError(" ".join(self.missing_data.values()))
+        return [*self._pretrain_jobs(), *self._cell_jobs()]
+
+    def _pretrain_jobs(self) -> Iterable[Job]:
+        for each in self.pretrainings.values():
+            if each.key in self.unpublished:
+                label = f"pretrain {each.method} seed {each.seed}"
+                yield Job(
+                    short(each.key), "pretrain", (each.key,), (), label, "pretrain"
+                )
+
+    def _cell_jobs(self) -> Iterable[Job]:
+        grouped: dict[str, list[Cell]] = {}
+        for cell in self.todo:
+            grouped.setdefault(cell.adapt_key, []).append(cell)
+        for adapt_key, cells in grouped.items():
+            first = cells[0]
+            nodes = () if adapt_key in self._adapted else (adapt_key,)
+            evaluations = dict.fromkeys(cell.evaluate_key for cell in cells)
+            waits = nodes and first.pretrain_key in self.unpublished
+            after = (first.pretrain_key,) if waits and first.pretrain_key else ()
+            yield Job(
+                name=short(first.evaluate_key),
+                kind="cell",
+                nodes=(*nodes, *evaluations),
+                after=after,
+                label=first.label,
+                profile="cell",
+            )
+
+    @cached_property
+    def _specs(self) -> Specs:
+        return Specs(
+            self.matrix, self._data, self._parts, self.cells, self.pretrainings
+        )
+
+    def spec(self, key: str) -> dict[str, Any]:
+        """Return the content of a node's spec.json. KeyError for a foreign key."""
+        return self._specs.spec(key)
+
+    def tasks_of(self, key: str) -> tuple[str, ...]:
+        """Return the tasks whose data a node reads. KeyError for a foreign key."""
+        return self._specs.tasks_of(key)
+
+    def listing(self, task: str) -> Listing:
+        """Return a task's dataset as it was listed for this plan."""
+        return self._data.listing(task)
+
+    def write_specs(self, store: SpecWriter, jobs: Iterable[Job]) -> None:
+        """Write the specs of all nodes of the jobs, and of what they wait for."""
+        written: set[str] = set()
+        for job in jobs:
+            for key in (*job.after, *job.nodes):
+                if key not in written:
+                    written.add(key)
+                    store.write_spec(self.spec(key))
+
+    def notes(self) -> list[str]:
+        """Return what the reader of the plan should know, one sentence each."""
+        seen: dict[str, Cell] = {}
+        notes: dict[str, None] = {}
+        for cell in self.cells:
+            twin = seen.setdefault(cell.evaluate_key, cell)
+            if twin is not cell:
+                what = f"{twin.budget} and {cell.budget}"
+                notes[
+                    f"label budgets {what} of {cell.task} choose the same training "
+                    "cases: they share their runs"
+                ] = None
+        return list(notes)
+
+    def cost(self) -> Cost:
+        """Return what the missing nodes will cost, as far as past runs tell."""
+        return estimate(self._published, self.cells, self.pretrainings, self.missing())
+
+    def cost_by_kind(self) -> dict[str, Cost]:
+        """Return the cost of the missing nodes of each kind that has any."""
+        kinds = dict.fromkeys(group[0] for _, group in self.missing())
+        return {
+            kind: estimate(
+                self._published,
+                self.cells,
+                self.pretrainings,
+                [node for node in self.missing() if node[1][0] == kind],
+            )
+            for kind in kinds
+        }
+
+    def missing(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return (node key, group whose past runs resemble it) of each missing node."""
+        found = [
+            (key, ("pretrain", self.pretrainings[key].method))
+            for key in self.pretrainings
+            if key in self.unpublished
+        ]
+        nodes: dict[str, tuple[str, ...]] = {}
+        for cell in self.todo:
+            if cell.adapt_key not in self._adapted:
+                nodes[cell.adapt_key] = ("adapt", cell.task, cell.protocol)
+            nodes[cell.evaluate_key] = ("evaluate", cell.task, cell.protocol)
+        return [*found, *nodes.items()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts, costs and what is missing as plain JSON."""
+        waiting = sum(
+            cell.adapt_key not in self._adapted
+            and cell.pretrain_key in self.unpublished
+            for cell in self.todo
+        )
+        return {
+            "benchmark": str(self.matrix.path),
+            "tier": self.matrix.tier,
+            "cells": len(self.cells),
+            "done": len(self.done),
+            "todo": len(self.todo),
+            "waiting": waiting,
+            "pretrainings": len(self.pretrainings),
+            "pretrainings_done": len(self.pretrained),
+            "pretrainings_todo": len(self.unpublished),
+            "naive_pretrainings": self.naive_pretrainings,
+            "missing_nodes": len(self.missing()),
+            "missing_data": dict(self.missing_data),
+            "notes": self.notes(),
+            "cost": self.cost().to_json(),
+        }
+
+
+def make_plan(matrix: Matrix, store: Published | None = None) -> Plan:
+    """Return what is still to do for a matrix, given a results folder (none: all).
+
+    Raises DataError where data is there and wrong, or too small for a label budget.
+    """
+    return Plan(matrix, store.done() if store is not None else {})

@@ -1,0 +1,56 @@
+"""Data made ready before anything is submitted: every case read, checked and cached.
+
+A fault in the data is told before a job starts and before a spec is written; what is
+cached serves all worker processes of all runs until the data or its preprocessing
+change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..schema.errors import DataError
+from ..volumes.cache import build_cache
+from ..volumes.formats import open_dataset
+from .cells import Job
+from .plan import Plan
+
+Progress = Callable[[str, int, int], None]  # (task, cases done, cases in all)
+
+
+def prepare_data(
+    plan: Plan,
+    jobs: Iterable[Job],
+    results: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Cache the datasets that `jobs` need; return the tasks that were not cached yet.
+
+    results: the results folder; workers: threads that read cases. Raises DataError with
+    the faults of the first dataset that has any; nothing of it is left on disk.
+    """
+    prepared = []
+    for task in sorted({task for job in jobs for task in _tasks(plan, job)}):
+        listing = plan.listing(task)
+        folder = results / f"cache/data/{listing.fingerprint[:16]}"
+        if folder.is_dir():
+            continue
+        if listing.cases is None:
+            raise DataError(plan.missing_data[task])
+        generator = plan.matrix.content.generator(listing.spec)
+        dataset = open_dataset(task, listing.spec, plan.matrix.data_roots, generator)
+        show = _of_task(progress, task) if progress else None
+        build_cache(dataset, listing.cases, folder, show, workers)
+        prepared.append(task)
+    return prepared
+
+
+def _tasks(plan: Plan, job: Job) -> list[str]:
+    return [task for key in job.nodes for task in plan.tasks_of(key)]
+
+
+def _of_task(progress: Progress, task: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(task, done, total)

@@ -1,0 +1,172 @@
+"""The sentences under a table: what its numbers are, and what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from ..analyse.scores import Layout, Policy
+from ..schema.task import Metric, TaskSpec
+from .table import LOWER_IS_BETTER, Entry, Kind
+
+ONE_PRETRAINING = (
+    "One pretraining per method: intervals do not include pretraining variance."
+)
+_UNITS: Mapping[Metric, str] = {
+    "dice": "Dice lies in [0, 1]", "hd95": "HD95 is in mm",
+    "auc": "AUC is the area under the ROC curve, macro one-vs-rest, in [0, 1]",
+    "kappa": "Cohen's kappa lies in [-1, 1]",
+}  # fmt: skip
+
+
+def general(
+    metric: Metric,
+    kind: Kind,
+    layout: Layout,
+    entries: Sequence[Entry],
+    *,
+    level: float,
+    policy: Policy | None,
+    drawn: str,
+) -> tuple[str, ...]:
+    """Return the notes of a whole table. drawn: draws and seed of a bootstrap."""
+    notes = [_what(metric, kind, case_wise=policy is not None)]
+    notes += _intervals(entries, level=level, drawn=drawn)
+    if _one_pretraining(layout):
+        notes.append(ONE_PRETRAINING)
+    if _several_seeds(layout) and int(layout.groups.subsets.max()) <= 1:
+        notes.append(
+            "One draw of labelled cases per budget: intervals do not include its "
+            "variance."
+        )
+    if policy is not None:
+        notes.append(policy.sentence)
+        notes.append(
+            "Missed: structures in the truth that the prediction lacks; false: the "
+            "reverse; counted over cases, structures, seeds and folds."
+        )
+    if int(layout.groups.folds.max()) > 1:
+        notes.append(
+            "Scores are averaged over folds before anything else: folds are not "
+            "independent repetitions."
+        )
+    return tuple(notes + _marks(kind, entries, layout))
+
+
+def _what(metric: Metric, kind: Kind, *, case_wise: bool) -> str:
+    better = "lower" if metric in LOWER_IS_BETTER else "higher"
+    text = f"{_UNITS[metric]}, {better} is better"
+    if case_wise:
+        text += "; mean over test cases of each case's mean over structures"
+    if kind == "gap":
+        return f"{text}. Difference: larger minus smaller label budget, paired by case."
+    return f"{text}."
+
+
+def _intervals(entries: Sequence[Entry], *, level: float, drawn: str) -> list[str]:
+    rules = {entry.rule for entry in entries if entry.mean is not None}
+    way = (
+        f"two-way bootstrap of cases and seeds ({drawn}), widened for few seeds"
+        if drawn
+        else "variance components, Satterthwaite t"
+    )
+    notes = []
+    if "cases and seeds" in rules:
+        notes.append(f"{level:.0%} intervals account for cases and seeds ({way}).")
+        fewest = min(e.seeds for e in entries if e.rule == "cases and seeds")
+        if fewest < 5:
+            notes.append(
+                f"With {fewest} seeds an interval may cover less often than it says."
+            )
+    if "cases" in rules:
+        notes.append(
+            f"Where there is one seed, {level:.0%} intervals account for cases only."
+        )
+    if "seeds" in rules:
+        notes.append(
+            f"Where there is one patient, {level:.0%} intervals account for seeds only."
+        )
+    if "none" in rules:
+        notes.append("One case under one seed has no interval.")
+    return notes
+
+
+def _one_pretraining(layout: Layout) -> bool:
+    pretrained = layout.groups.pretrainings > 0
+    return bool(
+        pretrained.any() and (layout.groups.pretrainings[pretrained] == 1).any()
+    )
+
+
+def _several_seeds(layout: Layout) -> bool:
+    return bool((layout.groups.seeds > 1).any())
+
+
+def _marks(kind: Kind, entries: Sequence[Entry], layout: Layout) -> list[str]:
+    notes = []
+    if any(entry.best for entry in entries):
+        notes.append(
+            "Marked: the best mean of a column, which is not a test of its difference "
+            "from the others."
+        )
+    missing = int((layout.groups.planned - layout.groups.done).sum())
+    if missing:
+        text = f"{missing} of {int(layout.groups.planned.sum())} cells missing"
+        if kind == "scores":
+            text += "; no best is marked in a column where a cell is missing"
+        notes.append(f"{text}.")
+    failed = sum(entry.failed for entry in entries)
+    if failed and kind == "scores":
+        notes.append(f"{failed} scores could not be computed and are left out.")
+    return notes
+
+
+def heading(name: str, spec: TaskSpec) -> str:
+    """Return a task's name as tables show it."""
+    return f"{name} (synthetic)" if spec.synthetic else name
+
+
+def of_block(
+    task: str,
+    spec: TaskSpec,
+    entries: Iterable[Entry],
+    *,
+    metric: Metric,
+    available: Mapping[str, int],
+    shared: Mapping[str, tuple[int, int]],
+) -> tuple[str, ...]:
+    """Return the notes of one task's block.
+
+    available: labelled cases that were found, by task; shared: test cases that every
+    cell has, of all that any cell has, by task.
+    """
+    notes = []
+    if spec.synthetic:
+        notes.append(f"{task} is synthetic: generated images, not patients.")
+    found = available.get(task, spec.cases)
+    if found != spec.cases:
+        notes.append(f"{task} is partial: {found} of {spec.cases} cases.")
+    if metric == "kappa" and spec.target is not None:
+        kind = "quadratic weights (ordered grades)"
+        notes.append(f"Kappa: {kind if spec.target.ordinal else 'unweighted'}.")
+    common, every = shared.get(task, (0, 0))
+    if common != every:
+        notes.append(f"Only the {common} of {every} test cases that all cells share.")
+    for entry in entries:
+        if entry.mean is None and entry.reason:
+            name = f"{entry.method} ({entry.encoder}), {entry.budget}"
+            notes.append(f"{name}: {entry.reason}.")
+        if entry.patients and entry.patients != entry.cases:
+            notes.append(
+                f"{entry.cases} cases of {entry.patients} patients; patients are what "
+                "intervals treat as independent."
+            )
+    return tuple(dict.fromkeys(notes))
+
+
+def of_tier(cells: pd.DataFrame) -> tuple[str, ...]:
+    """Warn where cells ran at the tier at which nothing is learnt."""
+    if "tier" in cells and (cells.tier == "tiny").any():
+        return ("Tier tiny: nothing is learnt, and no score is to be quoted.",)
+    return ()

@@ -1,0 +1,152 @@
+"""One entry of a table per group, or per pair of groups, from rows of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..analyse.classified import draw_groups
+from ..analyse.intervals import Intervals, two_way
+from ..analyse.predictions import Statistic
+from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, stack
+from ..metrics.classification import Weights
+from .reader import Reader
+from .table import RULES, Entry, Kind, budget_order
+
+DRAWS = 2000
+
+# What an estimate is of: a group, or two groups (larger and smaller label budget).
+Place = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The entries that a table needs, in order; rows of the layout by group."""
+
+    layout: Layout
+    places: tuple[Place, ...]
+    groups: Mapping[int, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, layout: Layout, kind: Kind) -> Wanted:
+        """Want every group, or each method's largest label budget with each smaller."""
+        groups = {int(g): row for g, row in layout.groups.to_dict("index").items()}
+        if kind == "scores":
+            return cls(layout, tuple((group,) for group in groups), groups)
+        families: dict[tuple[str, ...], list[int]] = {}
+        for group, row in groups.items():
+            family = (row["method"], row["encoder"], row["task"], row["protocol"])
+            families.setdefault(family, []).append(group)
+        places: list[Place] = []
+        for some in families.values():
+            some.sort(key=lambda group: budget_order(groups[group]["label_budget"]))
+            places += [(some[-1], smaller) for smaller in some[:-1]]
+        return cls(layout, tuple(places), groups)
+
+    def blank(self, place: Place) -> Entry:
+        """Return an entry without a number; of a gap, the cells of both count."""
+        rows = [self.groups[group] for group in place]
+        return Entry(
+            method=rows[0]["method"],
+            encoder=rows[0]["encoder"],
+            task=rows[0]["task"],
+            protocol=rows[0]["protocol"],
+            budget=" - ".join(row["label_budget"] for row in rows),
+            done=sum(int(row["done"]) for row in rows),
+            planned=sum(int(row["planned"]) for row in rows),
+        )
+
+    def estimate(self, place: Place, intervals: Intervals, row: int) -> Entry:
+        """Return an entry with the numbers of one row of intervals."""
+        entry = self.blank(place)
+        if not intervals.cases[row]:
+            return entry
+        rule = RULES[int(intervals.rule[row])]
+        return replace(
+            entry,
+            mean=float(intervals.mean[row]),
+            low=None if rule == "none" else float(intervals.low[row]),
+            high=None if rule == "none" else float(intervals.high[row]),
+            rule=rule,
+            cases=int(intervals.cases[row]),
+            patients=int(intervals.patients[row]),
+            seeds=int(intervals.seeds[row]),
+        )
+
+
+def of_cases(
+    metric: CaseMetric,
+    wanted: Wanted,
+    reader: Reader,
+    *,
+    rule: Policy,
+    level: float,
+) -> dict[Place, Entry]:
+    """Return means over cases, or differences paired by case and seed."""
+    keys = list(wanted.layout.cells.evaluate_key)
+    rows = reader.case_scores(keys, metric=metric, charge=rule.charge)
+    found: dict[Place, Entry] = {}
+    for stacked in stack(rows, wanted.layout).values():
+        found.update(_of_task(stacked, wanted, level))
+    return found
+
+
+def _of_task(stacked: Stacked, wanted: Wanted, level: float) -> dict[Place, Entry]:
+    at = {int(group): place for place, group in enumerate(stacked.groups)}
+    mine = [place for place in wanted.places if all(group in at for group in place)]
+    if not mine:
+        return {}
+    index = np.array([[at[group] for group in place] for place in mine])
+    scores = stacked.scores.take(index[:, 0])
+    if index.shape[1] == 2:
+        scores = scores.minus(stacked.scores.take(index[:, 1]))
+    intervals = two_way(scores, level=level)
+    found = {}
+    for row, place in enumerate(mine):
+        entry = wanted.estimate(place, intervals, row)
+        if not entry.cases:
+            entry = replace(entry, reason="no structure of any case has a value")
+        if len(place) == 1:
+            own = index[row, 0]
+            entry = replace(
+                entry,
+                misses=int(stacked.misses[own]),
+                false_alarms=int(stacked.false_alarms[own]),
+                failed=int(stacked.failed[own]),
+            )
+        found[place] = entry
+    return found
+
+
+def of_predictions(
+    metric: Statistic,
+    wanted: Wanted,
+    reader: Reader,
+    *,
+    weights: Mapping[str, Weights],
+    level: float,
+    seed: int,
+) -> tuple[dict[Place, Entry], dict[str, tuple[int, int]]]:
+    """Return means over seeds of a statistic, and the test cases shared, by task."""
+    rows = reader.predictions(list(wanted.layout.cells.evaluate_key))
+    drawn = draw_groups(
+        rows, wanted.layout, metric, kappa_weights=weights, seed=seed, draws=DRAWS
+    )
+    found: dict[Place, Entry] = {}
+    of_group = {group: one for one in drawn.values() for group in one.draws}
+    for place in wanted.places:
+        source = of_group.get(place[0])
+        if source is None or not all(group in source.draws for group in place):
+            continue
+        measure: Callable[..., Intervals | None]
+        measure = source.interval if len(place) == 1 else source.gap
+        intervals = measure(*place, level=level)
+        if intervals is None:
+            reason = "undefined on these test cases, where a class is absent"
+            found[place] = replace(wanted.blank(place), reason=reason)
+        else:
+            found[place] = wanted.estimate(place, intervals, 0)
+    return found, {task: one.shared for task, one in drawn.items()}

@@ -1,0 +1,55 @@
+"""Where a report gets rows from: a store, or whatever offers the same two reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from ..analyse.scores import Charge
+from ..schema.scores import Reason
+from ..store import Store, query
+from ..store.manifests import attempt_dir
+
+
+class Reader(Protocol):
+    """Rows of published cells. Column `cell` is the place of the key in `keys`."""
+
+    def case_scores(
+        self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
+    ) -> pd.DataFrame:
+        """Return one row per (cell, case): columns as of harness.store.query."""
+
+    def predictions(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Return test predictions: cell, case_id, group_id, y_true, scores."""
+
+
+@dataclass(frozen=True)
+class StoreReader:
+    """Reads the files of evaluate nodes. file: (key, file name) -> published path."""
+
+    file: Callable[[str, str], Path]
+
+    @classmethod
+    def of(cls, store: Store) -> StoreReader:
+        """Read a store as of now: one look at its index serves every file.
+
+        Asking for a file of a node that is not published raises KeyError.
+        """
+        done = store.done()
+        return cls(lambda key, name: attempt_dir(store.root, done[key]) / name)
+
+    def case_scores(
+        self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
+    ) -> pd.DataFrame:
+        """Aggregate the structures of each case, in DuckDB."""
+        files = {key: self.file(key, "cases.parquet") for key in keys}
+        return query.case_scores(files, metric=metric, charge=charge).to_pandas()
+
+    def predictions(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Read the predictions of the test side."""
+        files = {key: self.file(key, "predictions.parquet") for key in keys}
+        return query.predictions(files, split="test").to_pandas()

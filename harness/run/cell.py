@@ -1,0 +1,126 @@
+"""What a job executes: nodes in order, each published under its own key as it is done.
+
+A node that is published already is passed over, one that fails leaves the others to go
+on, and one whose inputs are not published is blocked. So a job that was killed, or is
+run again after a fault was mended, repeats only what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import provenance
+from ..schema.errors import Exit, UserError
+from ..schema.identity import key_of_identity, short
+from ..store import Store
+from .adapt.finetune import finetune
+from .adapt.linear_probe import linear_probe
+from .evaluate import evaluate
+from .node import Node
+from .pretrain import pretrain
+
+_ADAPT: dict[str, Callable[[Node], None]] = {
+    "finetune": finetune,
+    "linear_probe": linear_probe,
+}
+
+
+def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
+    """Compute the nodes `keys` of a results folder, in this order, on this machine.
+
+    Returns DONE when all are published, FAILED when any failed, else BLOCKED when any
+    waits for an input that is not published.
+    """
+    torch.set_num_threads(threads)
+    store = Store(Path(results))
+    device = _device()
+    outcomes = {_run_node(store, key, device) for key in keys}
+    for worst in (Exit.FAILED, Exit.BLOCKED):
+        if worst in outcomes:
+            return worst
+    return Exit.DONE
+
+
+def _device() -> torch.device:
+    """Return the GPU if there is one, set to repeatable kernels, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda")
+
+
+def _run_node(store: Store, key: str, device: torch.device) -> Exit:
+    if store.is_done(key):
+        return Exit.DONE
+    try:
+        spec = store.spec(key)
+        if key_of_identity(spec["identity"]) != spec["key"]:
+            msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
+            raise UserError(msg)
+        where = {"threads": torch.get_num_threads()}
+        attempt = store.begin(key, where, made_by=_made_by(spec))
+    except Exception:  # one node that cannot begin must not stop the others
+        traceback.print_exc()
+        return Exit.FAILED
+    node = Node(store, spec, attempt, device)
+    if lacking := _missing_input(node):
+        attempt.fail("blocked", f"{short(lacking)}, an input, is not published")
+        return Exit.BLOCKED
+    try:
+        with attempt:
+            _compute(node)
+            attempt.publish()
+    except Exception as error:  # recorded by the attempt; the next node goes on
+        _explain(node, error)
+        return Exit.FAILED
+    return Exit.DONE
+
+
+def _missing_input(node: Node) -> str | None:
+    """Return an input that is not published whole, or None."""
+    inputs = (str(key) for key in node.identity["inputs"].values())
+    return next((key for key in inputs if not node.store.is_done(key)), None)
+
+
+def _made_by(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance, with the content files that the node's result hangs on."""
+    family, _, stem = str(spec["identity"]["implementation"]).partition(".")
+    wanted = [(family, stem)] if family == "methods" else []
+    for task in spec["where"]["tasks"].values():
+        if generator := task["format"].get("generator"):
+            wanted.append(("tasks", str(generator)))
+    roots = [Path(root) for root in spec["where"]["content"]]
+    files = [root / kind / f"{name}.py" for kind, name in wanted for root in roots]
+    return provenance.collect(
+        [path for path in files if path.is_file()], seeds=spec["identity"]["seeds"]
+    )
+
+
+def _compute(node: Node) -> None:
+    if node.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    name = torch.cuda.get_device_name() if node.device.type == "cuda" else "cpu"
+    node.attempt.note(device=name, threads=torch.get_num_threads())
+    kind = str(node.identity["kind"])
+    if kind == "adapt":
+        _ADAPT[node.stem](node)
+    else:
+        {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
+    if node.device.type == "cuda":
+        node.attempt.note(peak_gpu_mem=torch.cuda.max_memory_allocated())
+
+
+def _explain(node: Node, error: Exception) -> None:
+    """Leave the reason in the attempt's log and on stderr, which the backends keep."""
+    text = str(error) if isinstance(error, UserError) else traceback.format_exc()
+    # The disk may be what failed; the attempt's record has the reason too.
+    with contextlib.suppress(OSError):
+        node.log(f"failed: {text}")
+    traceback.print_exc()

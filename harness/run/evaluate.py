@@ -1,0 +1,173 @@
+"""An evaluate node: a model's predictions of the test cases, scored case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..metrics.overlap import dice
+from ..metrics.surface import hd95
+from ..schema.scores import Score
+from ..store.tables import build, write_table
+from ..volumes.cache import Native
+from .adapt.batches import case_image
+from .adapt.classify import class_logits
+from .adapt.start import load_model
+from .data import TaskData
+from .inference import sliding_window
+from .networks import Adapted, Shape
+from .node import Node
+from .slices import shown_cases, three_planes, worst_cases, write_slices
+
+ROLE = "adapt"  # of the model among an evaluate node's inputs
+_BATCH = 16  # cases of a classification at once
+
+Labels = NDArray[np.uint8]
+_Metric = Callable[[Labels, Labels, int, Native], list[Score]]
+_METRICS: dict[str, _Metric] = {
+    "dice": lambda pred, truth, classes, _: dice(pred, truth, classes),
+    "hd95": lambda pred, truth, classes, native: hd95(
+        pred, truth, classes, native.spacing
+    ),
+}
+
+
+def evaluate(node: Node) -> None:
+    """Compute an evaluate node into its attempt's folder.
+
+    Segmentation: cases.parquet and slices.npz. Classification: predictions.parquet, of
+    validation cases too, since thresholds are chosen there.
+    """
+    network, shape = load_model(node.store, str(node.identity["inputs"][ROLE]))
+    network.to(node.device)
+    data = node.data()
+    node.log(f"evaluating {len(node.where['cases']['test'])} test cases")
+    if shape.task_kind == "segmentation":
+        _segmentation(node, data, network, shape)
+    else:
+        _classification(node, data, network, shape)
+
+
+def _segmentation(node: Node, data: TaskData, network: Adapted, shape: Shape) -> None:
+    settings = node.identity["settings"]
+    ids = data.check(node.where["cases"]["test"])
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, Labels] = {}
+    chosen = shown_cases(ids)
+    means: dict[str, float] = {}
+    for case_id in ids:
+        small, native_pred = _predict(
+            node, data, network, shape, case_id, float(settings["overlap"])
+        )
+        found = _score(node, data, case_id, native_pred, settings["metrics"])
+        rows += found
+        values = [row["value"] for row in found if row["metric"] == "dice"]
+        means[case_id] = float(np.mean([v for v in values if v is not None] or [1.0]))
+        kept[case_id] = small
+        _forget(kept, means, chosen)
+    write_table(
+        node.attempt.path("cases.parquet"),
+        build("cases", {name: [row[name] for row in rows] for name in rows[0]}),
+    )
+    worst = worst_cases(means, chosen)
+    planes = {
+        case_id: three_planes(*_layers(data, case_id, kept[case_id]))
+        for case_id in [*chosen, *worst]
+    }
+    write_slices(node.attempt.path("slices.npz"), planes, worst)
+
+
+def _forget(
+    kept: dict[str, Labels], means: Mapping[str, float], chosen: Sequence[str]
+) -> None:
+    """Drop predictions that will not be shown: memory must not grow with cases."""
+    needed = {*chosen, *worst_cases(means, chosen)}
+    for case_id in set(kept) - needed:
+        del kept[case_id]
+
+
+@torch.no_grad()
+def _predict(
+    node: Node,
+    data: TaskData,
+    network: Adapted,
+    shape: Shape,
+    case_id: str,
+    overlap: float,
+) -> tuple[Labels, Labels]:
+    """Return the predicted labels on the network's grid and on the file's own."""
+    logits = sliding_window(
+        network, case_image(data, case_id, node), shape.crop, overlap=overlap
+    )
+    scores = logits.softmax(dim=0).cpu().numpy()
+    small = scores.argmax(axis=0).astype(np.uint8)
+    return small, data.cached.to_native(data.cached.index_of(case_id), scores)
+
+
+def _score(
+    node: Node,
+    data: TaskData,
+    case_id: str,
+    pred: Labels,
+    metrics: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return the rows of one case for cases.parquet, by rising label value."""
+    native = data.cached.native(data.cached.index_of(case_id))
+    assert native.label is not None  # listing and cache have checked it
+    structures = sorted(data.spec.structures, key=data.spec.structures.__getitem__)
+    rows = []
+    for metric in metrics:
+        scores = _METRICS[metric](pred, native.label, data.spec.classes, native)
+        for structure, score in zip(structures, scores, strict=True):
+            rows.append(
+                {
+                    "key": node.key,
+                    "case_id": case_id,
+                    "group_id": data.refs[case_id].group_id,
+                    "structure": structure,
+                    "metric": metric,
+                    "value": score.value,
+                    "reason": score.reason,
+                    "diagonal_mm": native.diagonal_mm,
+                }
+            )
+    return rows
+
+
+def _layers(
+    data: TaskData, case_id: str, pred: Labels
+) -> tuple[Labels, Labels, Labels]:
+    """Return image (its first channel, 0 to 255), truth and prediction of a case."""
+    index = data.cached.index_of(case_id)
+    truth = data.cached.label(index)
+    assert truth is not None  # listing and cache have checked it
+    unit = data.cached.to_unit(data.cached.image(index)[0])
+    return np.rint(unit * 255).astype(np.uint8), np.asarray(truth), pred
+
+
+def _classification(node: Node, data: TaskData, network: Adapted, shape: Shape) -> None:
+    rows: list[dict[str, Any]] = []
+    for side in ("val", "test"):
+        ids = data.check(node.where["cases"][side])
+        if not ids:
+            continue
+        logits = class_logits(node, data, ids, shape, network, batch=_BATCH)
+        for case_id, scores in zip(ids, logits.double().softmax(dim=1), strict=True):
+            rows.append(
+                {
+                    "key": node.key,
+                    "split": side,
+                    "case_id": case_id,
+                    "group_id": data.refs[case_id].group_id,
+                    "y_true": data.target(case_id),
+                    "scores": scores.tolist(),
+                }
+            )
+    write_table(
+        node.attempt.path("predictions.parquet"),
+        build("predictions", {name: [row[name] for row in rows] for name in rows[0]}),
+    )

@@ -1,0 +1,138 @@
+"""Manifests on disk: reading them with suspicion, publishing them once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from ..schema.identity import KEY_DIGITS, short
+from .durable import create_exclusively, draft_name, hash_file, sync_folder
+from .records import (
+    Damaged,
+    Manifest,
+    Torn,
+    check_files,
+    checked_key,
+    parse_manifest,
+)
+
+# A young torn manifest may be one being written, where the disk has no hard links.
+_TORN_GRACE_S = 2.0
+_TORN_YOUNG_S = 10.0
+
+
+def manifest_path(root: Path, key: str) -> Path:
+    """Return where the manifest of a node stands, published or not."""
+    name = short(checked_key(key))
+    return root / "done" / name[:2] / f"{name}.json"
+
+
+def attempt_dir(root: Path, manifest: Manifest) -> Path:
+    """Return the folder with the published files of a node."""
+    name = short(manifest.key)
+    return root / "nodes" / name[:2] / name / "attempts" / manifest.attempt
+
+
+def trusted(root: Path, key: str) -> Manifest | None:
+    """Return the manifest of a node, or None if it was never published.
+
+    Raises Damaged if the manifest is garbled, or a file is missing or has another size.
+    """
+    try:
+        data = manifest_path(root, key).read_bytes()
+    except FileNotFoundError:
+        return None
+    manifest = parse_manifest(data, key)
+    if len(key) > KEY_DIGITS and manifest.key != key:
+        return None
+    sizes = {name: entry.size for name, entry in manifest.files.items()}
+    reason = check_files(str(attempt_dir(root, manifest)), sizes)
+    if reason is not None:
+        raise Damaged(reason)
+    return manifest
+
+
+def winner(root: Path, key: str) -> str | None:
+    """Return the id of the attempt that the manifest names, if it can be read."""
+    try:
+        data = manifest_path(root, key).read_bytes()
+        return parse_manifest(data, key).attempt
+    except (OSError, Damaged):
+        return None
+
+
+def publish(root: Path, manifest: Manifest) -> bool:
+    """Create a node's manifest unless a sound one is there. Return whether it counts.
+
+    The files that it names must be on disk. A damaged manifest is moved aside to
+    <key16>.json.bad-<n>, never deleted. Raises OSError if the disk refuses.
+    """
+    path = manifest_path(root, manifest.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _TORN_GRACE_S
+    while not create_exclusively(path, manifest.to_bytes()):
+        try:
+            if trusted(root, manifest.key) is not None:
+                return False
+        except Torn:
+            if time.monotonic() < deadline and _is_young(path):
+                time.sleep(0.05)
+                continue
+            _move_aside(root, manifest.key)
+        except Damaged:
+            _move_aside(root, manifest.key)
+    with contextlib.suppress(OSError):  # readers see it already: no way back
+        sync_folder(path.parent)
+    return winner(root, manifest.key) == manifest.attempt
+
+
+def _is_young(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime < _TORN_YOUNG_S
+    except OSError:
+        return False
+
+
+def _move_aside(root: Path, key: str) -> None:
+    """Give a damaged manifest another name; put it back if it turns out to be sound.
+
+    Another process may have replaced it by a sound one since it was judged.
+    """
+    path = manifest_path(root, key)
+    taken = draft_name(path)
+    try:
+        path.rename(taken)
+    except FileNotFoundError:
+        return
+    data = taken.read_bytes()
+    try:
+        manifest = parse_manifest(data, key)
+        sizes = {name: entry.size for name, entry in manifest.files.items()}
+        sound = check_files(str(attempt_dir(root, manifest)), sizes) is None
+    except Damaged:
+        sound = False
+    if sound:
+        create_exclusively(path, data)
+    number = 1
+    while not create_exclusively(path.with_name(f"{path.name}.bad-{number}"), data):
+        number += 1
+    taken.unlink()
+
+
+def verify(root: Path, key: str) -> str | None:
+    """Read a published node's files again. Return what is wrong, or None."""
+    try:
+        manifest = trusted(root, key)
+    except Damaged as damage:
+        return str(damage)
+    if manifest is None:
+        return "never published"
+    for name, entry in manifest.files.items():
+        try:
+            _, found = hash_file(attempt_dir(root, manifest) / name)
+        except OSError as error:
+            return f"its published file {name} cannot be read ({error.strerror})"
+        if found != entry.sha256:
+            return f"its published file {name} has other content than was published"
+    return None

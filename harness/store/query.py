@@ -1,0 +1,91 @@
+"""DuckDB reads of published files. Paths are given by manifests, never globbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+
+from ..schema.errors import DataError
+from ..schema.scores import Reason
+
+# What a row with a reason counts as: a number, the image's diagonal, or nothing (None).
+Charge = float | Literal["diagonal"] | None
+
+_CASES = """
+with scored as (
+    select key, case_id, group_id, reason, {charged} as charged
+    from read_parquet($files, hive_partitioning = false) where metric = $metric
+), per_case as (
+    select key, case_id, any_value(group_id) as group_id, avg(charged) as score,
+        count(charged) as structures,
+        count(*) filter (reason = 'pred_empty') as misses,
+        count(*) filter (reason = 'gt_empty') as false_alarms,
+        count(*) filter (reason = 'failed') as failed
+    from scored group by key, case_id
+)
+select cell, per_case.* exclude (key) from per_case join wanted using (key)
+"""
+
+_PREDICTIONS = """
+select cell, case_id, group_id, y_true, scores
+from read_parquet($files, hive_partitioning = false) join wanted using (key)
+where split = $split
+"""
+
+
+def case_scores(
+    files: Mapping[str, Path], *, metric: str, charge: Mapping[Reason, Charge]
+) -> pa.Table:
+    """Average the structures of each case: one row per (cell, case).
+
+    files: key of a node -> its published cases file (several keys may share a file);
+    charge: what each reason counts as, by default nothing. Columns: cell (int32, the
+    place of the key in `files`), case_id, group_id, score (null where no structure
+    counts), structures (how many count), misses (pred_empty), false_alarms (gt_empty),
+    failed. Raises DataError where a file cannot be read.
+    """
+    whens = [
+        f"when reason = '{reason}' then {_as_sql(amount)}"
+        for reason, amount in charge.items()
+    ]
+    charged = " ".join(["case when reason is null then value", *whens, "end"])
+    query = _CASES.format(charged=charged)
+    return _read(query, files, {"metric": metric})
+
+
+def predictions(files: Mapping[str, Path], *, split: str = "test") -> pa.Table:
+    """Read class predictions: cell, case_id, group_id, y_true, scores (list).
+
+    files: key of a node -> its published predictions file; cell: the place of the key
+    in `files`. Raises DataError where a file cannot be read.
+    """
+    return _read(_PREDICTIONS, files, {"split": split})
+
+
+def _as_sql(amount: Charge) -> str:
+    if amount is None:
+        return "null"
+    return "diagonal_mm" if amount == "diagonal" else repr(float(amount))
+
+
+def _read(query: str, files: Mapping[str, Path], values: dict[str, str]) -> pa.Table:
+    paths = sorted({str(path) for path in files.values()})
+    wanted = pa.table(
+        {
+            "key": pa.array(files.keys(), pa.string()),
+            "cell": pa.array(range(len(files)), pa.int32()),
+        }
+    )
+    with duckdb.connect() as connection:
+        connection.register("wanted", wanted)
+        try:
+            found = connection.sql(query, params={"files": paths, **values})
+            return found.to_arrow_table()
+        except (duckdb.Error, OSError) as error:
+            reason = str(error).splitlines()[0]
+            msg = f"published results cannot be read: {reason}; run: harness verify"
+            raise DataError(msg) from error

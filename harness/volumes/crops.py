@@ -1,0 +1,110 @@
+"""Random crops of cached volumes, cut from the memory maps in this process.
+
+No loader processes: cutting a 32^3 crop takes less time than sending it to another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..schema.errors import DataError
+from .cache import STEPS, CachedDataset
+from .grid import Shape
+
+
+@dataclass(frozen=True)
+class Crops:
+    """images: float32 (n, C, *size) in [0, 1]; labels: uint8 (n, *size), or None."""
+
+    images: Tensor
+    labels: Tensor | None
+    case_ids: tuple[str, ...]
+
+
+class CropSampler:
+    """Draw crops of one size from some cases of a cache, with replacement.
+
+    ids: cases to draw from, each equally likely. foreground: probability that a crop is
+    centred near a voxel of a structure, each structure of the case equally likely; the
+    others lie anywhere inside. A volume smaller than `size` is padded with 0 on both
+    sides. labels=False spares reading label maps.
+    """
+
+    def __init__(
+        self,
+        cached: CachedDataset,
+        ids: Sequence[str],
+        size: Shape,
+        foreground: float = 0.0,
+        *,
+        labels: bool = True,
+    ) -> None:
+        if not ids:
+            msg = "crops need at least one case"
+            raise DataError(msg)
+        self.size = size
+        self.foreground = foreground
+        self._ids = tuple(ids)
+        positions = [cached.index_of(case_id) for case_id in ids]
+        self._images = [cached.image(i) for i in positions]
+        found = [cached.label(i) for i in positions] if labels else []
+        self._labels = [label for label in found if label is not None]
+        if self._labels and len(self._labels) < len(found):
+            msg = "some of these cases have labels and some have none"
+            raise DataError(msg)
+        self._points = [
+            list(cached.points(i).values()) if foreground > 0 else [] for i in positions
+        ]
+
+    def sample(self, n: int, rng: torch.Generator) -> Crops:
+        """Return `n` crops on the CPU. The result depends on nothing but `rng`.
+
+        rng: a CPU generator; it advances by the same amount whatever is drawn.
+        """
+        draws = torch.rand((n, 7), generator=rng, dtype=torch.float64).numpy()
+        chosen = np.minimum(
+            (draws[:, 0] * len(self._ids)).astype(int), len(self._ids) - 1
+        )
+        images = np.zeros((n, self._images[0].shape[0], *self.size), dtype=np.int16)
+        labels = np.zeros((n, *self.size), dtype=np.uint8) if self._labels else None
+        for k, i in enumerate(chosen):
+            volume = self._images[i]
+            source, there = self._place(i, volume.shape[1:], draws[k])
+            images[k][(slice(None), *there)] = volume[(slice(None), *source)]
+            if labels is not None:
+                labels[k][there] = self._labels[i][source]
+        unit = torch.from_numpy(images).to(torch.float32).div_(STEPS)
+        return Crops(
+            unit,
+            None if labels is None else torch.from_numpy(labels),
+            tuple(self._ids[i] for i in chosen),
+        )
+
+    def _place(
+        self, i: int, shape: Sequence[int], draw: npt.NDArray[np.float64]
+    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Return what to cut from the volume and where it goes in the crop."""
+        centre = None
+        if draw[1] < self.foreground and self._points[i]:
+            structures = self._points[i]
+            voxels = structures[int(draw[2] * len(structures))]
+            centre = voxels[int(draw[3] * len(voxels))]
+        source, there = [], []
+        for axis, (have, want) in enumerate(zip(shape, self.size, strict=True)):
+            room = max(0, have - want)
+            if centre is None:
+                start = int(draw[4 + axis] * (room + 1))
+            else:  # the voxel falls within the middle half of the crop
+                shift = int((draw[4 + axis] - 0.5) * (want // 2))
+                start = min(max(int(centre[axis]) - want // 2 + shift, 0), room)
+            pad = max(0, want - have) // 2
+            taken = min(have, want)
+            source.append(slice(start, start + taken))
+            there.append(slice(pad, pad + taken))
+        return tuple(source), tuple(there)

@@ -1,0 +1,244 @@
+"""From a file's voxel grid to the cached one and back.
+
+Cached axes are canonical: index 0 rises to the patient's right, 1 to anterior, 2 to
+superior (RAS, the nearest axis for oblique scans). Resampling is linear and separable;
+both grids share the centre of the volume, and outside of it the border value holds.
+Label maps are resampled by linear interpolation of each class's mask and the largest
+share wins, which follows surfaces between voxels; a tie goes to the nearest voxel's
+class. No low-pass filter is applied before down-sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+
+# Spacings closer than this share are one: headers say 0.9999999 for 1.
+SAME_SPACING = 1e-3
+# Added to the share of the nearest voxel's class, so that it wins ties.
+TIE = np.float32(1e-4)
+
+
+class Taps(NamedTuple):
+    """Linear interpolation along an axis: (1 - weight) * x[low] + weight * x[high]."""
+
+    low: npt.NDArray[np.intp]
+    high: npt.NDArray[np.intp]
+    weight: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A native grid and the canonical one that stands for it in the cache.
+
+    native_*: in the file's axis order. axes[j] is the file's axis that canonical axis j
+    comes from, reversed where flips[j]. spacing: mm along R, A, S of the cached grid.
+    """
+
+    native_shape: Shape
+    native_spacing: Spacing
+    axes: Shape
+    flips: tuple[bool, bool, bool]
+    shape: Shape
+    spacing: Spacing
+
+    @property
+    def turned_shape(self) -> Shape:
+        """The native shape in canonical axis order."""
+        a, b, c = (self.native_shape[axis] for axis in self.axes)
+        return a, b, c
+
+    @property
+    def turned_spacing(self) -> Spacing:
+        """The native spacing in canonical axis order, mm."""
+        a, b, c = (self.native_spacing[axis] for axis in self.axes)
+        return a, b, c
+
+    @property
+    def resampled(self) -> bool:
+        """Whether cached and native grid differ in more than the order of axes."""
+        return self.shape != self.turned_shape or self.spacing != self.turned_spacing
+
+
+def plan_grid(
+    shape: Sequence[int], affine: npt.NDArray[np.float64], spacing: Spacing | None
+) -> Grid:
+    """Return the grid for a file's shape (D, H, W) and affine.
+
+    spacing: mm along R, A, S of the cached grid; None keeps the file's own.
+    """
+    orientation = nib.orientations.io_orientation(affine)
+    axes = [0, 0, 0]
+    flips = [False, False, False]
+    for axis, (canonical, direction) in enumerate(orientation):
+        axes[int(canonical)] = axis
+        flips[int(canonical)] = bool(direction < 0)
+    own = [float(mm) for mm in np.linalg.norm(affine[:3, :3], axis=0)]
+    new_shape, new_spacing = [], []
+    for j, axis in enumerate(axes):
+        count, mm = int(shape[axis]), own[axis]
+        if spacing is not None and abs(spacing[j] / mm - 1) > SAME_SPACING:
+            count, mm = max(1, round(count * mm / spacing[j])), spacing[j]
+        new_shape.append(count)
+        new_spacing.append(mm)
+    return Grid(
+        native_shape=_three(int(n) for n in shape),
+        native_spacing=_three(own),
+        axes=_three(axes),
+        flips=_three(flips),
+        shape=_three(new_shape),
+        spacing=_three(new_spacing),
+    )
+
+
+def _three(values: Iterable[Any]) -> tuple[Any, Any, Any]:
+    a, b, c = values
+    return a, b, c
+
+
+def turn(array: Array, grid: Grid) -> Array:
+    """Bring the last three axes from the file's order to canonical RAS. A view."""
+    lead = array.ndim - 3
+    array = array.transpose(*range(lead), *(lead + axis for axis in grid.axes))
+    return np.flip(array, tuple(lead + j for j in range(3) if grid.flips[j]))
+
+
+def turn_back(array: Array, grid: Grid) -> Array:
+    """Bring the last three axes from canonical RAS to the file's order. A view."""
+    lead = array.ndim - 3
+    array = np.flip(array, tuple(lead + j for j in range(3) if grid.flips[j]))
+    back = np.argsort(grid.axes)
+    return array.transpose(*range(lead), *(lead + int(axis) for axis in back))
+
+
+def taps(count: int, new_count: int, ratio: float) -> Taps:
+    """Return the taps from `count` voxels to `new_count`, centres aligned.
+
+    ratio: new spacing / old spacing.
+    """
+    place = (np.arange(new_count) + 0.5 - new_count / 2) * ratio + count / 2 - 0.5
+    place = np.clip(place, 0, count - 1)
+    low = np.minimum(np.floor(place).astype(np.intp), max(count - 2, 0))
+    high = np.minimum(low + 1, count - 1)
+    return Taps(low, high, (place - low).astype(np.float32))
+
+
+def grid_taps(grid: Grid, *, back: bool = False) -> tuple[Taps, Taps, Taps]:
+    """Return the taps of the three axes: native (turned) to cached, or back."""
+    one = (grid.turned_shape, grid.turned_spacing)
+    two = (grid.shape, grid.spacing)
+    (shape, mm), (new_shape, new_mm) = (two, one) if back else (one, two)
+    return _three(taps(shape[j], new_shape[j], new_mm[j] / mm[j]) for j in range(3))
+
+
+def resample(array: Array, along: tuple[Taps, Taps, Taps]) -> npt.NDArray[np.float32]:
+    """Interpolate a 3-D array linearly. Returns float32."""
+    out = array.astype(np.float32, copy=False)
+    # The axis that shrinks most goes first: the later ones then have less to do.
+    order = sorted(range(3), key=lambda j: len(along[j].low) / array.shape[j])
+    for axis in order:
+        low, high, weight = along[axis]
+        if (
+            len(low) == out.shape[axis]
+            and not weight.any()
+            and (low[:-1] < low[1:]).all()
+        ):
+            continue
+        shape = [1, 1, 1]
+        shape[axis] = len(weight)
+        first = np.take(out, low, axis=axis)
+        second = np.take(out, high, axis=axis)
+        second -= first
+        second *= weight.reshape(shape)
+        first += second
+        out = first
+    return out
+
+
+def resample_label(
+    label: npt.NDArray[np.uint8], along: tuple[Taps, Taps, Taps]
+) -> npt.NDArray[np.uint8]:
+    """Resample a label map: the class with the largest interpolated share wins."""
+    nearest = label[
+        np.ix_(*(t.low + (t.weight >= 0.5) * (t.high - t.low) for t in along))
+    ]
+    best = np.zeros(nearest.shape, dtype=np.float32)
+    background = np.ones(nearest.shape, dtype=np.float32)
+    out = np.zeros(nearest.shape, dtype=np.uint8)
+    for value in np.unique(label):
+        if value == 0:
+            continue
+        mask = label == value
+        box = _box(mask)
+        reach = [_reached(along[j], box[j]) for j in range(3)]
+        if any(there.start == there.stop for there in reach):
+            continue
+        inside = tuple(reach)
+        share = resample(
+            np.pad(mask[tuple(slice(*pair) for pair in box)], 1),
+            _three(_shifted(along[j], box[j], reach[j]) for j in range(3)),
+        )
+        background[inside] -= share
+        share += TIE * (nearest[inside] == value)
+        won = share > best[inside]
+        out[inside][won] = value
+        np.maximum(best[inside], share, out=best[inside])
+    background += TIE * (nearest == 0)
+    out[background >= best] = 0
+    return out
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return [start, stop) of the true voxels along each axis; there must be one."""
+    found = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        where = np.flatnonzero(mask.any(axis=others))
+        found.append((int(where[0]), int(where[-1]) + 1))
+    return found
+
+
+def _reached(tap: Taps, box: tuple[int, int]) -> slice:
+    """Return the new voxels whose interpolation touches old voxels [start, stop)."""
+    where = np.flatnonzero((tap.high >= box[0]) & (tap.low < box[1]))
+    return slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 0)
+
+
+def _shifted(tap: Taps, box: tuple[int, int], there: slice) -> Taps:
+    """Return the taps of new voxels `there` into a box padded by one zero voxel."""
+    last = box[1] - box[0] + 1
+    low = np.clip(tap.low[there] - box[0] + 1, 0, last)
+    high = np.clip(tap.high[there] - box[0] + 1, 0, last)
+    return Taps(low, high, tap.weight[there])
+
+
+def to_native(array: Array, grid: Grid) -> npt.NDArray[np.uint8]:
+    """Bring a prediction on the cached grid to the file's grid, as a label map.
+
+    array: label map (D, H, W) of integers, or class scores (K, D, H, W) of floats,
+    which are interpolated before the largest is taken (of equal ones the lower class).
+    """
+    if array.shape[-3:] != grid.shape or array.ndim not in (3, 4):
+        msg = f"a prediction of shape {array.shape} does not fit the grid {grid.shape}"
+        raise ValueError(msg)
+    along = grid_taps(grid, back=True) if grid.resampled else None
+    if array.ndim == 3:
+        label = array.astype(np.uint8, copy=False)
+        out = label if along is None else resample_label(label, along)
+    else:
+        best = array[0] if along is None else resample(array[0], along)
+        out = np.zeros(best.shape, dtype=np.uint8)
+        for value in range(1, array.shape[0]):
+            score = array[value] if along is None else resample(array[value], along)
+            out[score > best] = value
+            best = np.maximum(best, score)
+    return np.ascontiguousarray(turn_back(out, grid))

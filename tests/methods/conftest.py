@@ -1,0 +1,39 @@
+"""Every method of the checkout at tier tiny, and a fixed batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.api import Batch, Method, resolve
+from harness.registry.methods import load_method
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "methods").glob("[a-z]*.py"))
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def kind(name: str) -> type[Method]:
+    return load_method([ROOT], name)
+
+
+def tiny(name: str, *, channels: int = 1, **overrides) -> Method:
+    found = kind(name)
+    settings = resolve(found.Settings, "tiny", overrides)
+    return found(settings, channels, rng(1)).train()
+
+
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """Smooth random regions, so that there is something to predict."""
+    coarse = torch.rand(2, 1, 5, 5, 5, generator=rng(2))
+    volumes = torch.nn.functional.interpolate(coarse, size=(40, 40, 40))
+    return Batch(volumes, ("a", "b"))

@@ -1,0 +1,105 @@
+"""A small benchmark without a store: records of cells and a reader that makes rows."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.schema.task import TaskSpec
+
+
+def spec(kind="segmentation", **changes):
+    common = {
+        "title": "t", "kind": kind, "modality": "CT", "cases": 100,
+        "format": {"kind": "generated", "generator": "g"},
+        "preprocess": {"intensity": {"kind": "percentiles"}},
+        "crop": {"small": (32, 32, 32)},
+        "source": {"page": "p", "licence": "l"},
+    }  # fmt: skip
+    if kind == "segmentation":
+        common |= {"structures": {"liver": 1, "tumour": 2}, "metrics": ("dice", "hd95")}
+    else:
+        common |= {"target": {"name": "grade", "classes": ("x", "y", "z")}}
+        common |= {"metrics": ("auc", "kappa")}
+    return TaskSpec.model_validate({**common, **changes})
+
+
+def records(tasks=("organs",), methods=("random", "mae"), seeds=(0, 1, 2), **changes):
+    rows = [
+        {
+            "method": method, "encoder": "swin", "task": task, "protocol": "finetune",
+            "label_budget": budget, "fold": 0, "seed": seed, "subset_seed": 0,
+            "pretraining_seed": 0,
+            "pretraining_key": None if method == "random" else f"p-{method}",
+            "evaluate_key": f"{method}/{task}/{budget}/{seed}", "state": "done",
+        }
+        for task in tasks
+        for method in methods
+        for budget in ("5-shot", "100%")
+        for seed in seeds
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**changes)
+
+
+@dataclass
+class MadeReader:
+    """mae beats random by 0.05, all labels beat 5-shot by 0.2; 20 cases."""
+
+    cases: int = 20
+    blind: tuple = ()
+    charges: list = field(default_factory=list)
+
+    def _level(self, key):
+        method, _, budget, _ = key.split("/")
+        return 0.5 + 0.05 * (method == "mae") + 0.2 * (budget == "100%")
+
+    def case_scores(self, keys, *, metric, charge):
+        self.charges.append(dict(charge))
+        rng = np.random.default_rng(0)
+        ease = rng.normal(size=self.cases) * 0.1
+        rows = [
+            {
+                "cell": cell, "case_id": f"c{i}", "group_id": f"g{i}",
+                "score": None if metric in self.blind else
+                self._level(key) + ease[i] + rng.normal() * 0.005,
+                "structures": 2, "misses": int(i == 0), "false_alarms": 2 * (i == 1),
+                "failed": 0,
+            }
+            for cell, key in enumerate(keys)
+            for i in range(self.cases)
+        ]  # fmt: skip
+        return pd.DataFrame(rows).astype({"score": "float64"})
+
+    def predictions(self, keys):
+        rng = np.random.default_rng(0)
+        y = np.arange(60) % 3
+        if "auc" in self.blind:
+            y = y * 0
+        rows = []
+        for cell, key in enumerate(keys):
+            scores = rng.dirichlet(np.ones(3), 60)
+            scores[np.arange(60), y] += self._level(key)
+            rows += [
+                {
+                    "cell": cell, "case_id": f"c{i}", "group_id": f"g{i}",
+                    "y_true": y[i], "scores": scores[i] / scores[i].sum(),
+                }
+                for i in range(60)
+            ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def make_cells():
+    return records
+
+
+@pytest.fixture
+def make_spec():
+    return spec
+
+
+@pytest.fixture
+def make_reader():
+    return MadeReader

@@ -1,0 +1,199 @@
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from stub_runner import HERE, ROOT, RUNNER
+
+from harness.schema.errors import Exit, UserError
+from harness.submit.local import Local
+from harness.submit.progress import Progress
+
+
+def local(workshop, **settings):
+    settings.setdefault("workers", 2)
+    settings.setdefault("runner", RUNNER)
+    quiet = Progress({"cell": 1}, stream=io.StringIO())
+    return Local(workshop.store, progress=quiet, **settings)
+
+
+def alive(pid):
+    """Whether a process runs; a zombie that nobody waits for does not."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_cell_starts_after_its_pretraining_has_ended(workshop):
+    first, second = workshop.pretrain("a"), workshop.pretrain("b")
+    for name, parent in [("c1", first), ("c2", second), ("c3", first), ("free", None)]:
+        workshop.cell(name, parent)
+    outcome = local(workshop).run(workshop.jobs[::-1])
+    assert outcome.exit == Exit.DONE
+    assert sorted(outcome.done) == sorted(job.name for job in workshop.jobs)
+    lines = [(what, label) for what, label, *_ in workshop.events()]
+    for cell, parent in [("c1", "a"), ("c2", "b"), ("c3", "a")]:
+        start = lines.index(("start", f"adapt:{cell}"))
+        assert start > lines.index(("end", f"pretrain:{parent}"))
+    assert all(
+        workshop.store.is_done(key) for job in workshop.jobs for key in job.nodes
+    )
+
+
+def test_workers_are_bounded_warm_and_share_the_cores(workshop):
+    for number in range(8):
+        workshop.cell(f"c{number}")
+    pool = local(workshop, workers=2)
+    pool.run(workshop.jobs)
+    events = workshop.events()
+    assert len({pid for _, _, pid, _ in events}) <= 2
+    cores = len(os.sched_getaffinity(0))
+    assert {threads for *_, threads in events} == {str(max(1, cores // 2))}
+
+
+def test_the_default_pool_has_one_worker_per_core(workshop):
+    assert Local(workshop.store).workers == len(os.sched_getaffinity(0))
+
+
+def test_a_failing_job_leaves_the_others_alone(workshop):
+    good = workshop.pretrain("good")
+    bad = workshop.pretrain("bad", do="fail")
+    workshop.cell("child", good)
+    orphan = workshop.cell("orphan", bad)
+    crash = workshop.cell("crash", do="raise")
+    outcome = local(workshop).run(workshop.jobs)
+    assert outcome.exit == Exit.FAILED
+    assert len(outcome.done) == 2
+    reasons = {failure.name: failure.reason for failure in outcome.failed}
+    assert reasons == {
+        bad.name: "code: told to fail",
+        crash.name: "RuntimeError: told to raise",
+    }
+    [blocked] = outcome.blocked
+    assert (blocked.name, blocked.reason) == (
+        orphan.name,
+        "waits for bad, which failed",
+    )
+    assert "adapt:orphan" not in workshop.started()
+    log = next(failure.log for failure in outcome.failed if failure.name == crash.name)
+    with open(log) as text:
+        assert "output of the job" in (content := text.read())
+        assert "RuntimeError: told to raise" in content
+
+
+def test_a_killed_worker_is_one_failure_and_is_replaced(workshop):
+    killed = workshop.cell("killed", do="kill")
+    for number in range(3):
+        workshop.cell(f"c{number}")
+    outcome = local(workshop, workers=1).run(workshop.jobs)
+    assert [failure.name for failure in outcome.failed] == [killed.name]
+    assert "signal 9, perhaps out of memory" in outcome.failed[0].reason
+    assert len(outcome.done) == 3
+    assert len({pid for _, _, pid, _ in workshop.events()}) == 2
+    [attempt] = workshop.store.attempts(killed.nodes[0])
+    assert attempt["state"] == "lost"
+
+
+def test_running_again_does_only_what_is_left(workshop):
+    parent = workshop.pretrain("p", do="fail-once")
+    workshop.cell("c", parent)
+    workshop.cell("other")
+    assert local(workshop).run(workshop.todo()).exit == Exit.FAILED
+    again = local(workshop).run(workshop.todo())
+    assert again.exit == Exit.DONE
+    assert len(again.done) == 2
+    assert workshop.started().count("adapt:other") == 1
+
+
+def test_a_missing_pretraining_that_no_job_makes_blocks_its_cells(workshop):
+    cell = workshop.cell("c", workshop.node("pretrain", "elsewhere", {}, "ok"))
+    outcome = local(workshop).run(workshop.jobs)
+    assert [failure.name for failure in outcome.blocked] == [cell.name]
+    assert "is not published" in outcome.blocked[0].reason
+    assert outcome.exit == Exit.FAILED
+
+
+def test_the_worker_itself_refuses_a_job_whose_input_is_missing(workshop):
+    cell = workshop.cell("c", workshop.node("pretrain", "elsewhere", {}, "ok"))
+    hasty = type(cell)(cell.name, "cell", cell.nodes, (), "c", "cell")
+    outcome = local(workshop).run([hasty])
+    assert [failure.name for failure in outcome.blocked] == [cell.name]
+    [attempt] = workshop.store.attempts(cell.nodes[0])
+    assert (attempt["state"], attempt["error_class"]) == ("blocked", "blocked")
+
+
+def test_a_worker_that_cannot_start_is_a_sentence_not_a_loop(workshop):
+    workshop.cell("c")
+    with pytest.raises(UserError, match="a worker could not start: .*nowhere"):
+        local(workshop, runner="nowhere:run_nodes").run(workshop.jobs)
+
+
+def test_a_chatty_start_of_a_worker_is_not_mistaken_for_an_answer(workshop, tmp_path):
+    workshop.cell("c")
+    chatty = tmp_path / "chatty.py"
+    chatty.write_text(
+        "print('hello', flush=True)\nfrom harness.run.worker import main\nmain()"
+    )
+    outcome = local(workshop, worker=(sys.executable, str(chatty))).run(workshop.jobs)
+    assert outcome.exit == Exit.DONE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, number):
+    workshop.cell("quick")
+    sleeper = workshop.cell("sleeper", do="sleep")
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys
+        sys.path[:0] = [{ROOT!r}, {HERE!r}]
+        from stub_runner import RUNNER, Workshop
+        from harness.submit.local import Local
+        shop = Workshop({str(workshop.store.root)!r})
+        shop.cell("quick"), shop.cell("sleeper", do="sleep")
+        sys.exit(Local(shop.store, workers=2, runner=RUNNER).run(shop.jobs).exit)
+        """)
+    )
+
+    def busy():
+        path = workshop.store.root / "events.txt"
+        return path.exists() and "adapt:sleeper" in workshop.started()
+
+    with subprocess.Popen([sys.executable, str(script)]) as process:
+        try:
+            wait_for(busy)
+            wait_for(lambda: workshop.store.is_done(workshop.jobs[0].nodes[1]))
+            process.send_signal(number)
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+    expected = -number if number == signal.SIGKILL else Exit.INCOMPLETE
+    assert process.returncode == expected
+    pids = {int(pid) for _, _, pid, _ in workshop.events()}
+    wait_for(lambda: not any(alive(pid) for pid in pids), seconds=5)
+    assert [job.name for job in workshop.todo()] == [sleeper.name]
+    assert workshop.store.attempts(sleeper.nodes[0])[0]["state"] == "lost"
+
+
+def test_the_submitting_process_imports_no_torch(workshop):
+    code = (
+        "import sys, harness.submit.local, harness.submit.slurm, harness.submit.inline,"
+        " harness.submit.status, harness.submit.commands\n"
+        "assert not {'torch', 'monai'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
