@@ -8,6 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# A SLURM of our own, where `make slurm-up` has started one.
+ifneq ($(wildcard .slurm/slurm.conf),)
+export SLURM_CONF ?= $(abspath .slurm/slurm.conf)
+endif
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,10 +48,10 @@ test-slurm: $(READY) ## the tests that start a private one-machine SLURM, alone
 	$(BIN)/python -m pytest tests/slurm -m slurm
 
 slurm-up: ## start a private one-machine SLURM (Debian, as root)
-	@sh scripts/slurm.sh up
+	@$(PYTHON) scripts/slurm.py up --install
 
 slurm-down: ## stop the SLURM that slurm-up started
-	@sh scripts/slurm.sh down
+	@$(PYTHON) scripts/slurm.py down
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) scripts/lock.py

@@ -2,9 +2,9 @@
 
     python benchmarks/swin.py --window 7 --side 96 --repeats 3
 
-Both sides run in one go, each in a process of its own, taking turns, so that whatever else
-the machine does meets both. Prints seconds (median), growth of the peak memory, and the
-ratios; only the ratios carry over to other machines.
+Both sides run in one go, each in a process of its own, taking turns, so that whatever
+else the machine does meets both. Prints seconds (median), growth of the peak memory and
+the ratios; only the ratios carry over to other machines.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a method file (methods/*.py) builds on.
 
-A method is one file: a frozen, closed settings model whose every default carries its source,
-networks from `harness.nn`, a `loss` that reads like the paper's equations and `encoder()` to
-export. Defaults are the published settings; `tiers` holds what changes at smaller scale.
+A method is one file: a frozen, closed settings model whose every default carries its
+source, networks from `harness.nn`, a `loss` that reads like the paper's equations and
+`encoder()` to export. Defaults are the published settings; `tiers` holds what changes at smaller scale.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MethodSettings(BaselineSettings):
 
 
 class Method(nn.Module):
-    """How an encoder gets its weights. Abstract or final: variants are YAML, not subclasses."""
+    """How an encoder gets its weights. Variants are YAML, never subclasses."""
 
     Settings: ClassVar[type[BaselineSettings]]
     version: ClassVar[int]
@@ -93,7 +93,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def after_step(self, step: int, total: int) -> None:
-        """Do what follows optimiser step `step` (0-based, global) of `total`, such as EMA."""
+        """Do what follows step `step` (0-based, global) of `total`, such as EMA."""
 
     def encoder(self) -> nn.Module:
         """Return the encoder to export."""

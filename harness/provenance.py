@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -79,24 +80,40 @@ def hash_sources(sources: Iterable[Path]) -> dict[str, str | None]:
 @cache
 def _git(folder: Path) -> Mapping[str, Any]:
     """Return commit, dirty and the sha256 of the changes to tracked files."""
+    found: dict[str, Any] = {"commit": None, "dirty": None, "diff_sha256": None}
     commit = _git_output(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None:
-        return {"commit": None, "dirty": None, "diff_sha256": None}
-    status = _git_output(folder, "status", "--porcelain")
-    diff = _git_output(folder, "diff", "--binary", "--no-ext-diff", "HEAD")
-    return {
-        "commit": commit.decode().strip(),
-        "dirty": bool(status) if status is not None else None,
-        "diff_sha256": sha256(diff).hexdigest() if diff else None,
-    }
+    index = _git_output(folder, "rev-parse", "--git-path", "index")
+    if commit is None or index is None:
+        return found
+    found["commit"] = commit.decode().strip()
+    with tempfile.TemporaryDirectory() as scratch:
+        # git notes what it looked at in its index. It gets a copy, since many workers
+        # ask at once while somebody may be working in the checkout.
+        copy = Path(scratch, "index")
+        try:
+            shutil.copy2(folder / os.fsdecode(index.rstrip(b"\n")), copy)
+        except OSError:
+            return found
+        status = _git_output(folder, "status", "--porcelain", index=copy)
+        diff = _git_output(
+            folder, "diff", "--binary", "--no-ext-diff", "HEAD", index=copy
+        )
+    if status is not None:
+        found["dirty"] = bool(status)
+    if diff:
+        found["diff_sha256"] = sha256(diff).hexdigest()
+    return found
 
 
-def _git_output(folder: Path, *arguments: str) -> bytes | None:
+def _git_output(
+    folder: Path, *arguments: str, index: Path | None = None
+) -> bytes | None:
     program = shutil.which("git")
     if program is None:
         return None
-    # Without this, asking for the status would write to the checkout's index.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    environment = dict(os.environ)
+    if index is not None:
+        environment["GIT_INDEX_FILE"] = str(index)
     try:
         done = subprocess.run(
             [program, "-C", str(folder), *arguments],

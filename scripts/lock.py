@@ -1,6 +1,6 @@
 """Write requirements.lock: one exact version of every package of every extra.
 
-Local version labels (torch's '+cpu') and hashes are left out, so that the same line resolves
+Local version labels (torch's '+cpu') and hashes are left out, so that a line resolves
 to whichever build of torch the machine's package index offers. Run through `make lock`.
 """
 

@@ -88,6 +88,8 @@ def down(folder: Path) -> list[str]:
     if wire.parent != folder / "munge":
         shutil.rmtree(wire.parent, ignore_errors=True)
     (folder / "processes.json").unlink(missing_ok=True)
+    # The Makefile follows this file where it exists; it must not point at nothing.
+    (folder / "slurm.conf").unlink(missing_ok=True)
     # Job ids and finished jobs of an earlier controller must not return in the next
     # one.
     for name in ("state", "spool"):
@@ -123,8 +125,8 @@ def _need_an_empty_place(port: int | None) -> None:
         for config in SYSTEM_CONFIGS:
             if config.exists():
                 message = (
-                    f"this machine has a SLURM of its own ({config}); use that one with "
-                    "CLUSTER=slurm"
+                    f"this machine has a SLURM of its own ({config}); use that one "
+                    "with CLUSTER=slurm"
                 )
                 raise CannotStart(message)
         if pids := _pids_of("slurmctld"):
@@ -280,8 +282,7 @@ def _running(folder: Path) -> dict[str, int]:
 
 
 def _born(pid: int) -> str | None:
-    """Return the start time of a process in clock ticks; None if it is gone or a
-    zombie.
+    """Return when a process started, in clock ticks; None if it is gone or a zombie.
 
     A process id alone could belong to another process by the time that `down` runs.
     """

@@ -109,7 +109,7 @@ class Scene:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Scene:
         """Draw spacing, pose, deformation and the HU of each tissue."""
-        plane, slices = round(rng.uniform(2.6, 3.0), 3), round(rng.uniform(4.0, 5.5), 3)
+        plane, slices = round(rng.uniform(2.6, 3.0), 3), round(rng.uniform(4.4, 5.6), 3)
         spacing = (plane, plane, slices)
         fine = tuple(FINE * n for n in SHAPE)
         x, y, z = (
@@ -202,10 +202,10 @@ def _paint_liver_and_spleen(scene: Scene) -> None:
     canvas.fill(spleen, hu["spleen"], SPLEEN, without=(hilum,))
     porta = vary(Ball((8, -16, 2), (21, 24, 28)))
     below = vary(Ball((22, 34, -30), (44, 32, 34)), shift=6)
-    right = Ball((38, 0, 22), (35, 40, 46), (8, 0))
+    right = Ball((38, 0, 20), (35, 40, 44), (8, 0))
     left = Ball((4, 22, 34), (36, 18, 22), (14, 0))
     for lobe in (right, left):
-        lobe = vary(lobe, size=0.14)
+        lobe = vary(lobe, size=0.12)
         canvas.fill(lobe, hu["liver"], LIVER, without=(porta, below))
     bladder = vary(Ball((25, 15, -2), (8, 9, 15), (25, 20)))
     canvas.fill(bladder, hu["bile"], GALLBLADDER)

@@ -32,7 +32,9 @@ def test_files_stay_readable():
 
 
 def test_the_engine_names_no_method_and_no_task():
-    names = {path.stem for kind in ("methods", "tasks") for path in (ROOT / kind).glob("*.*")}
+    names = {
+        path.stem for kind in ("methods", "tasks") for path in (ROOT / kind).glob("*.*")
+    }
     names -= {"random", "__init__"}  # also an English word; the others are distinctive
     found = []
     for path in (ROOT / "harness").rglob("*.py"):
@@ -55,7 +57,8 @@ def test_torchvision_and_timm_are_not_imported():
 
 
 @pytest.mark.parametrize(
-    "module", ["plan", "store", "analyse", "report", "submit", "cli", "matrix", "registry"]
+    "module",
+    ["plan", "store", "analyse", "report", "submit", "cli", "matrix", "registry"],
 )
 def test_it_starts_without_torch(module):
     code = (
@@ -67,7 +70,11 @@ def test_it_starts_without_torch(module):
         "print([name for name in ('torch', 'monai') if name in sys.modules])\n"
     )
     out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     assert out.stdout.strip() == "[]"
 
@@ -108,4 +115,6 @@ def test_every_task_and_corpus_file_says_what_is_synthetic():
         generated = spec["format"]["kind"] == "generated"
         assert spec.get("synthetic", False) == generated, path.name
         if generated:
-            assert "ynthetic" in spec["title"], f"{path.name}: the title must say synthetic"
+            assert "ynthetic" in spec["title"], (
+                f"{path.name}: the title must say synthetic"
+            )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from ..metrics.classification import Weights, disagreement
 from .intervals import (
@@ -188,7 +188,7 @@ def interval(
     resampled = np.einsum("bs,bs->b", drawn, counts)
     away = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - estimate
     rough = float(resampled.std())
-    wider = float(quantile(freedom, level)[0]) / float(norm.ppf(0.5 + level / 2))
+    wider = float(quantile(freedom, level)[0]) / float(ndtri(0.5 + level / 2))
     stretch = wider * float(spread[0]) / rough if rough > 0 else 0.0
     if rule[0] == NONE:
         stretch = 0.0

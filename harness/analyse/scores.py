@@ -150,44 +150,57 @@ def stack(rows: pd.DataFrame, layout: Layout) -> dict[str, Stacked]:
     no structure counts), misses, false_alarms, failed. Rows of one group, case and
     column (folds, or seeds below one pretraining) are averaged.
     """
-    place = rows.cell.to_numpy()
-    task_of_cell = layout.cells.task.to_numpy()
-    codes, tasks = pd.factorize(task_of_cell)
-    of_row = codes[place]
+    cell = rows.cell.to_numpy()
+    tasks, names = pd.factorize(layout.cells.task.to_numpy())
+    # Text is encoded once for all tasks; what follows handles integers only.
+    case, case_names = pd.factorize(rows.case_id.array, sort=True)
+    patient = pd.factorize(rows.group_id.array)[0]
+    score = rows.score.to_numpy(dtype=np.float64, na_value=np.nan)
+    counts = [rows[name].to_numpy() for name in ("misses", "false_alarms", "failed")]
+    of_row = tasks[cell]
+    order = np.argsort(of_row, kind="stable")
+    ends = np.searchsorted(of_row[order], np.arange(len(names) + 1))
     found = {}
-    for code, task in enumerate(tasks):
-        mine = np.flatnonzero(of_row == code)
+    for number, name in enumerate(names):
+        mine = order[ends[number] : ends[number + 1]]
         if len(mine):
-            found[str(task)] = _stack_task(rows.iloc[mine], layout)
+            arrays = [a[mine] for a in (cell, case, patient, score, *counts)]
+            found[str(name)] = _stack_task(layout, case_names, *arrays)
     return found
 
 
-def _stack_task(rows: pd.DataFrame, layout: Layout) -> Stacked:
-    place = rows.cell.to_numpy()
-    group, groups = pd.factorize(layout.cells.group.to_numpy()[place], sort=True)
-    column, columns = pd.factorize(layout.cells.column.to_numpy()[place], sort=True)
-    case, cases = pd.factorize(rows.case_id.array, sort=True)
-    first = np.unique(case, return_index=True)[1]
-    patient = pd.factorize(rows.group_id.array[first])[0].astype(np.int64)
+def _stack_task(
+    layout: Layout,
+    case_names: pd.Index,
+    cell: Ints,
+    case: Ints,
+    patient: Ints,
+    score: Floats,
+    *counts: Ints,
+) -> Stacked:
+    """Arrange the rows of one task, given column by column."""
+    own_groups = layout.cells.group.to_numpy()[cell]
+    groups, group = np.unique(own_groups, return_inverse=True)
+    own_columns = layout.cells.column.to_numpy()[cell]
+    columns, column = np.unique(own_columns, return_inverse=True)
+    cases, first, place = np.unique(case, return_index=True, return_inverse=True)
+    patients = np.unique(patient[first], return_inverse=True)[1]
     shape = (len(groups), len(cases), len(columns))
-    at = np.ravel_multi_index((group, case, column), shape)
-    score = rows.score.to_numpy(dtype=np.float64, na_value=np.nan)
+    at = np.ravel_multi_index((group, place, column), shape)
     known = ~np.isnan(score)
     size = int(np.prod(shape))
     count = np.bincount(at[known], minlength=size)
     total = np.bincount(at[known], weights=score[known], minlength=size)
     values: Floats = (total / np.maximum(count, 1)).reshape(shape)
     misses, false_alarms, failed = (
-        np.bincount(group, weights=rows[name].to_numpy(), minlength=len(groups)).astype(
-            np.int64
-        )
-        for name in ("misses", "false_alarms", "failed")
+        np.bincount(group, weights=some, minlength=len(groups)).astype(np.int64)
+        for some in counts
     )
     return Stacked(
-        Scores(values, (count > 0).reshape(shape), patient),
-        np.asarray(groups, dtype=np.int64),
+        Scores(values, (count > 0).reshape(shape), patients.astype(np.int64)),
+        groups.astype(np.int64),
         misses,
         false_alarms,
         failed,
-        tuple(map(str, cases)),
+        tuple(str(name) for name in case_names[cases]),
     )

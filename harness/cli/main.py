@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from ..schema.errors import Exit, Mistakes, UserError
 from .options import global_options
 from .output import emit_json
 
-COMMANDS = ("validate", "ls", "plan", "data")  # order of --help
+COMMANDS = ("validate", "ls", "plan", "run", "status", "report", "verify", "data")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
     try:
         code = int(args.handler(args))

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import Exit, UserError
 from .options import add_command, open_matrix, open_store
@@ -39,7 +39,10 @@ def add_parser(commands: Any) -> None:
         help="term, md, tex, csv, json, several with commas; all but term write files",
     )
     command.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to write into (default: reports/)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to write into (default: reports/)",
     )
     command.add_argument(
         "--undefined",
@@ -130,7 +133,7 @@ def _print(drawn: dict[str, Table]) -> None:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
     for table in drawn.values():
-        style = "bold" if terminal else "plain"
+        style: Literal["plain", "bold"] = "bold" if terminal else "plain"
         say(render(table, "term", width=max(60, width), style=style))
 
 
@@ -158,18 +161,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
-    """Draw the label-budget curves of tables with more than one budget."""
-    from ..report.figures import label_budget_curves
+    """Draw the label-budget curves of the tables of means."""
+    from ..report.figures import budget_curves
 
     written: list[Path] = []
-    for stem, table in drawn.items():
+    for table in drawn.values():
+        if table.kind != "scores":
+            continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            written += label_budget_curves(table, folder / f"budgets-{stem}")
+            written += budget_curves(table, folder)
         except OSError as error:
-            msg = (
-                f"{folder} cannot be written ({error.strerror}): choose another with --out"
-            )
+            msg = f"{folder} cannot be written ({error.strerror}): choose another with --out"
             raise UserError(msg) from error
     return written
 

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ..schema.scores import Score
 
@@ -33,8 +32,11 @@ def auc(y: NDArray[np.integer], scores: NDArray[np.floating]) -> Score:
     areas = []
     for k in columns:
         positives = int(present[k])
-        rank_sum = float(rankdata(scores[:, k])[y == k].sum())
-        wins = rank_sum - positives * (positives + 1) / 2
+        higher, lower = scores[y == k, k], np.sort(scores[y != k, k])
+        # Ranks among the negatives; halfway where scores are equal.
+        below = np.searchsorted(lower, higher, side="left")
+        up_to = np.searchsorted(lower, higher, side="right")
+        wins = float((below + up_to).sum()) / 2
         areas.append(wins / (positives * (count - positives)))
     return Score(float(np.mean(areas)))
 

@@ -81,7 +81,6 @@ class _ChunkedAttention(torch.autograd.Function):
     def forward(
         ctx: Any, qkv: Tensor, bias: Tensor, kind: Tensor | None, masks: Tensor | None
     ) -> Tensor:
-        ctx.save_for_backward(qkv, bias)
         ctx.kind, ctx.masks = kind, masks
         count, n, _, heads, d = qkv.shape
         result = qkv.new_empty(count, n, heads, d)
@@ -91,13 +90,18 @@ class _ChunkedAttention(torch.autograd.Function):
             p = _probabilities(q, k, bias, _chunk_mask(kind, masks, start, stop))
             out = torch.bmm(p, v).view(stop - start, heads, n, d)
             result[start:stop] = out.transpose(1, 2)
-        return result.flatten(2)
+        result = result.flatten(2)
+        # The projection that follows keeps the result too: it costs no memory here.
+        ctx.save_for_backward(qkv, bias, result)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        qkv, bias = ctx.saved_tensors
+        qkv, bias, result = ctx.saved_tensors
         count, n, _, heads, d = qkv.shape
+        # Σ_j P_ij dP_ij, with P the attention, is the product of result and gradient.
+        inner = (grad * result).view(count, n, heads, d).sum(dim=-1)  # (N, n, H)
         grad = grad.view(count, n, heads, d)
         grad_qkv = torch.empty_like(qkv)
         grad_bias = torch.zeros_like(bias)
@@ -108,9 +112,9 @@ class _ChunkedAttention(torch.autograd.Function):
                 q, k, bias, _chunk_mask(ctx.kind, ctx.masks, start, stop)
             )
             g = grad[start:stop].transpose(1, 2).reshape(-1, n, d)  # (N H, n, d)
-            # d softmax: dS = P (dP - Σ_j P_j dP_j), and Σ_j P_j dP_j = g · out.
+            # Softmax backwards: dS = P (dP - Σ_j P_j dP_j).
             ds = torch.bmm(g, v.transpose(1, 2))
-            ds.sub_((g * torch.bmm(p, v)).sum(dim=-1, keepdim=True)).mul_(p)
+            ds.sub_(inner[start:stop].transpose(1, 2).reshape(-1, n, 1)).mul_(p)
             grad_bias += ds.view(-1, heads, n, n).sum(dim=0)
             parts = grad_qkv[start:stop].permute(2, 0, 3, 1, 4)  # (3, N, H, n, d)
             shape = parts.shape[1:]

@@ -272,8 +272,9 @@ class _WindowAttention(nn.Module):
 
     def _bias(self, window: Grid, n: int) -> Tensor:
         """Gather the bias of each pair of tokens, (heads, n, n), once per pass."""
-        index = offset_index(window, self.window, self.shrunk_bias)
-        rows = self.offset_bias.t().index_select(1, index.to(self.offset_bias.device))
+        table = self.offset_bias.t()  # (heads, offsets)
+        index = offset_index(window, self.window, self.shrunk_bias, table.device)
+        rows = table.index_select(1, index)
         return rows.view(self.heads, n, n)
 
 

@@ -17,6 +17,7 @@ ShrunkBias = Literal["first_tokens", "offsets"]
 # Large enough that exp underflows to exactly 0 (MONAI's -100 leaves denormal numbers,
 # which are slow), small enough for float16.
 APART = -1e4
+CPU = torch.device("cpu")
 
 
 def fit_window(grid: Sequence[int], window: int) -> tuple[Grid, Grid]:
@@ -58,7 +59,9 @@ def put_back(windows: Tensor, window: Grid, shift: Grid, grid: Grid) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def offset_index(window: Grid, full: int, rule: ShrunkBias) -> Tensor:
+def offset_index(
+    window: Grid, full: int, rule: ShrunkBias, device: torch.device = CPU
+) -> Tensor:
     """Row of the bias table for each pair of tokens: int64 (tokens * tokens,).
 
     The table has (2 full - 1)^3 rows, one per offset between two tokens, row-major. A
@@ -71,7 +74,7 @@ def offset_index(window: Grid, full: int, rule: ShrunkBias) -> Tensor:
     place = torch.cartesian_prod(*axes)[: window[0] * window[1] * window[2]]
     offset = place[:, None, :] - place[None, :, :] + full - 1  # (tokens, tokens, 3)
     span = 2 * full - 1
-    return (offset @ torch.tensor([span * span, span, 1])).flatten()
+    return (offset @ torch.tensor([span * span, span, 1])).flatten().to(device)
 
 
 @lru_cache(maxsize=64)

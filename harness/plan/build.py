@@ -60,6 +60,10 @@ class Keys:
             for seed in matrix.seeds
             for pretraining_seed in matrix.pretraining_seeds_of(method, seed)
         ]  # fmt: skip
+        for fold in matrix.chosen_folds:  # drawn in the order that ranks cases once
+            for subset_seed in {matrix.subset_seed(seed) for seed in matrix.seeds}:
+                for budget in task.budgets:
+                    parts.adapt_data(task, fold, budget, subset_seed)
         for budget in task.budgets:
             name = str(budget)
             for fold in matrix.chosen_folds:

@@ -89,14 +89,19 @@ def of_cases(
     keys = list(wanted.layout.cells.evaluate_key)
     rows = reader.case_scores(keys, metric=metric, charge=rule.charge)
     found: dict[Place, Entry] = {}
-    for stacked in stack(rows, wanted.layout).values():
-        found.update(_of_task(stacked, wanted, level))
+    by_task: dict[str, list[Place]] = {}
+    for place in wanted.places:
+        by_task.setdefault(wanted.groups[place[0]]["task"], []).append(place)
+    for task, stacked in stack(rows, wanted.layout).items():
+        found.update(_of_task(stacked, wanted, by_task[task], level=level))
     return found
 
 
-def _of_task(stacked: Stacked, wanted: Wanted, level: float) -> dict[Place, Entry]:
+def _of_task(
+    stacked: Stacked, wanted: Wanted, places: list[Place], *, level: float
+) -> dict[Place, Entry]:
     at = {int(group): place for place, group in enumerate(stacked.groups)}
-    mine = [place for place in wanted.places if all(group in at for group in place)]
+    mine = [place for place in places if all(group in at for group in place)]
     if not mine:
         return {}
     index = np.array([[at[group] for group in place] for place in mine])

@@ -17,7 +17,7 @@ _DASHES = ("-", "--", ":", "-.")
 def budget_curves(table: Table, folder: Path) -> tuple[Path, Path]:
     """Draw the mean against the label budget, with intervals: a panel per task.
 
-    Writes <metric>_by_budget.png and the same numbers as .csv into `folder`, and returns
+    Writes <metric>_by_budget.png and the same numbers as .csv into `folder`; returns
     both paths. Raises UserError where the table is not one of means.
     """
     if table.kind != "scores":
@@ -34,11 +34,13 @@ def budget_curves(table: Table, folder: Path) -> tuple[Path, Path]:
     methods = list(dict.fromkeys((e.method, e.encoder) for e in table.entries))
     for panel, block in zip(panels, blocks, strict=True):
         _panel(panel, table, block, methods)
-    handles: dict[str, object] = {}
+    handles: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside right upper")
+    figure.legend(
+        handles=list(handles.values()), labels=list(handles), loc="outside right upper"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"{table.metric}_by_budget.png"
     figure.savefig(picture, dpi=150)
@@ -56,7 +58,7 @@ def _panel(
     palette = seaborn.color_palette("colorblind", n_colors=len(methods))
     budgets = sorted(block.budgets, key=budget_order)
     encoders = {encoder for _, encoder in methods}
-    step = 0.5 / max(len(methods), 1)
+    step = 0.24 / max(len(methods), 1)
     for number, (method, encoder) in enumerate(methods):
         found = [
             (place + (number - (len(methods) - 1) / 2) * step, entry)

@@ -41,7 +41,7 @@ def tables(
         table = build(
             metric,
             cells,
-            StoreReader(store.file),
+            StoreReader.of(store),
             specs,
             kind=kind,
             policy_name=(undefined or {}).get(metric),

@@ -8,6 +8,7 @@ run again after a fault was mended, repeats only what is missing.
 from __future__ import annotations
 
 import contextlib
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -104,16 +105,20 @@ def _made_by(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compute(node: Node) -> None:
-    if node.device.type == "cuda":
+    gpu = node.device.type == "cuda"
+    if gpu:
         torch.cuda.reset_peak_memory_stats()
-    name = torch.cuda.get_device_name() if node.device.type == "cuda" else "cpu"
+    name = torch.cuda.get_device_name() if gpu else "cpu"
     node.attempt.note(device=name, threads=torch.get_num_threads())
+    started = time.monotonic()
     kind = str(node.identity["kind"])
     if kind == "adapt":
         _ADAPT[node.stem](node)
     else:
         {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
-    if node.device.type == "cuda":
+    hours = (time.monotonic() - started) / 3600
+    node.attempt.note(gpu_h=hours if gpu else 0.0)
+    if gpu:
         node.attempt.note(peak_gpu_mem=torch.cuda.max_memory_allocated())
 
 

@@ -53,6 +53,12 @@ def _sources(node: Node) -> list[tuple[TaskData, list[str]]]:
     opened = []
     for source, ids in zip(planned, listed, strict=True):
         data = node.open(str(source["task"]), str(source["fingerprint"]))
+        if data.cached.channels != node.identity["settings"]["channels"]:
+            msg = (
+                f"task {data.name!r} has {data.cached.channels} channels, other than the "
+                "first source of the corpus: pretrain on sources with equal channels"
+            )
+            raise DataError(msg)
         opened.append((data, data.check(ids["cases"])))
     return opened
 
@@ -64,7 +70,7 @@ class _Regions:
         self, sources: Sequence[tuple[TaskData, list[str]]], size: tuple[int, int, int]
     ) -> None:
         self.samplers = [
-            CropSampler(data.cached, ids, size, foreground=0.0) for data, ids in sources
+            CropSampler(data.cached, ids, size, labels=False) for data, ids in sources
         ]
         shares = torch.tensor([float(len(ids)) for _, ids in sources])
         self.cases = int(shares.sum())

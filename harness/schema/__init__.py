@@ -1,1 +1,1 @@
-"""The vocabulary that every part of the harness shares. Imports nothing of the harness and never torch."""
+"""The vocabulary that every part shares. Imports nothing of the harness, nor torch."""

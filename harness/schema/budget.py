@@ -26,7 +26,7 @@ class LabelBudget:
 
     @classmethod
     def parse(cls, value: object) -> LabelBudget:
-        """Read `0.1`, `10%`, `5-shot` or `n=500`. Raises ValueError with what was expected."""
+        """Read `0.1`, `10%`, `5-shot` or `n=500`; ValueError says what was expected."""
         if isinstance(value, bool):
             amount = None
         elif isinstance(value, (int, float)):

@@ -19,7 +19,7 @@ class Exit(IntEnum):
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one sentence that says where and what to do.
+    """Something the user can mend: one sentence that says where and what to do.
 
     The command line prints it without a traceback and ends with exit code 2.
     """

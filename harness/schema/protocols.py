@@ -1,4 +1,4 @@
-"""Protocols: how an encoder is used (DESIGN 2). Settings only; the work is in harness/run/adapt.
+"""Protocols: how an encoder is used (DESIGN 2). The work is in harness/run/adapt.
 
 Every default is the published setting (tier `paper`); `tiers` holds what changes elsewhere.
 """
@@ -37,18 +37,32 @@ class Finetune(ProtocolSettings):
     weight_decay: float = Field(1e-5, ge=0)
     warmup: int = Field(3_000, ge=0, description="steps of linear warm-up, then cosine")
     clip: float = Field(1.0, gt=0, description="gradient norm; chosen here")
-    foreground: float = Field(0.5, ge=0, le=1, description="crops centred on a structure")
+    foreground: float = Field(
+        0.5, ge=0, le=1, description="crops centred on a structure"
+    )
     flip: float = Field(0.0, ge=0, le=1, description="probability per axis")
-    rotate: float = Field(0.2, ge=0, le=1, description="probability of a 90 degree turn")
-    scale_shift: float = Field(0.1, ge=0, le=1, description="probability of each, by 0.1")
+    rotate: float = Field(
+        0.2, ge=0, le=1, description="probability of a 90 degree turn"
+    )
+    scale_shift: float = Field(
+        0.1, ge=0, le=1, description="probability of each, by 0.1"
+    )
     val_every: int = Field(600, ge=1, description="steps between validations")
-    overlap: float = Field(0.5, ge=0, lt=1, description="sliding-window inference, test")
+    overlap: float = Field(
+        0.5, ge=0, lt=1, description="sliding-window inference, test"
+    )
     val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {"steps": 5, "batch": 2, "lr": 1e-3, "warmup": 1, "val_every": 5},
         "small": {"steps": 300, "batch": 2, "lr": 1e-3, "warmup": 20, "val_every": 100},
-        "demo": {"steps": 2000, "batch": 4, "lr": 3e-4, "warmup": 100, "val_every": 200},
+        "demo": {
+            "steps": 2000,
+            "batch": 4,
+            "lr": 3e-4,
+            "warmup": 100,
+            "val_every": 200,
+        },
     }
 
 

@@ -78,7 +78,7 @@ class Preprocess(Closed):
 
 
 class HashSplit(Closed):
-    """Sides drawn by a hash of the patient id, so a partial copy keeps every case's side."""
+    """Sides drawn by a hash of the patient id: a partial copy keeps every side."""
 
     kind: Literal["hash"] = "hash"
     val: float = Field(0.1, gt=0, lt=1)
@@ -145,7 +145,9 @@ class TaskSpec(Closed):
 
     title: str
     kind: TaskKind
-    version: int = Field(1, ge=1, description="raise when the meaning of scores changes")
+    version: int = Field(
+        1, ge=1, description="raise when the meaning of scores changes"
+    )
     modality: str
     synthetic: bool = False
     dims: Literal[2, 3] = 3
@@ -179,7 +181,9 @@ class TaskSpec(Closed):
                 raise ValueError(msg)
             allowed = {"auc", "kappa"}
         if not self.metrics or not set(self.metrics) <= allowed:
-            msg = f"metrics of a {self.kind} task are among {', '.join(sorted(allowed))}"
+            msg = (
+                f"metrics of a {self.kind} task are among {', '.join(sorted(allowed))}"
+            )
             raise ValueError(msg)
         return self
 

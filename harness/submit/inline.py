@@ -33,7 +33,7 @@ class Inline:
         """Nothing is needed."""
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
-        """Run `jobs` in the order of their needs; a failing job does not stop others."""
+        """Run `jobs`, each after what it needs; a failing job does not stop others."""
         # Here and not above: the runner imports torch, which planning must not wait
         # for.
         from ..run.worker import allowed_cores, load_runner, run_job

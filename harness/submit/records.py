@@ -52,7 +52,7 @@ class Array:
 
 @dataclass
 class Submission:
-    """One call of `run`; created: seconds since 1970; state: intent, submitted, ended."""
+    """One `run`; created: seconds since 1970; state: intent, submitted or ended."""
 
     id: str
     backend: str

@@ -175,9 +175,14 @@ class Slurm:
         listed = ", ".join(str(array.job_id) for array in record.arrays[:20])
         more = ", ..." if len(record.arrays) > 20 else ""
         self._say(
-            f"submitted {sent} jobs in {len(batches)} arrays: {listed}{more} "
+            f"submitted {_counted(sent, 'job')} in {_counted(len(batches), 'array')}: "
+            f"{listed}{more} "
             f"(submission {record.id})"
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _batches(jobs: Sequence[Job], largest: int) -> Iterator[_Batch]:

@@ -50,6 +50,12 @@ class Status:
         return Counter(cell.state for cell in self.cells)
 
     @property
+    def active(self) -> bool:
+        """Whether anything runs or waits to run."""
+        rows = (*self.cells, *self.pretrainings)
+        return any(row.state in {"running", "pending"} for row in rows)
+
+    @property
     def exit(self) -> Exit:
         """0 all done, 1 something failed, 3 something is left to do."""
         states = {one.state for one in (*self.cells, *self.pretrainings)}

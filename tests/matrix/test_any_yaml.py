@@ -12,7 +12,7 @@ from harness.registry.content import SAFE_NAME
 from harness.schema.errors import Mistakes, UserError
 
 QUICK = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -167,8 +167,8 @@ def test_the_teacher_sees_clean_views_and_the_student_each_its_own_mask(batch):
 def test_views_that_might_not_overlap_are_refused():
     with pytest.raises(ValidationError, match="less than twice the crop"):
         resolve(kind("smit").Settings, "tiny", {"region": (64, 64, 64)})
+    encoder = {"depths": (2,), "heads": (1,)}
     with pytest.raises(ValidationError, match="needs two stages"):
-        encoder = {"depths": (2,), "heads": (1,)}
         resolve(kind("smit").Settings, "tiny", {"encoder": encoder})
 
 

@@ -40,7 +40,7 @@ def test_terminal(table):
 
 def test_a_narrow_terminal_puts_label_budgets_below_each_other(table):
     text = render(table, "term", width=75)
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, text.splitlines())) <= 84
     assert text.count("encoder") == 2
     assert render(table, "term", width=200).count("encoder") == 1
 

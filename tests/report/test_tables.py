@@ -117,7 +117,7 @@ def test_an_interval_does_not_depend_on_what_else_is_in_the_table(
     tasks = {"nodules": make_spec("classification")}
 
     class Same(type(make_reader())):
-        def _level(self, key):
+        def _level(self, _):
             return 0.6
 
     first = make_cells(tasks=("nodules",), methods=("random",))
@@ -157,7 +157,7 @@ def test_undefined_groups_have_a_reason(make_cells, make_reader, make_spec, task
 
 def test_constant_scores(make_cells, tasks):
     class Flat:
-        def case_scores(self, keys, *, metric, charge):
+        def case_scores(self, keys, **_):
             rows = pd.DataFrame({"cell": np.repeat(np.arange(len(keys)), 4)})
             rows["case_id"] = rows["group_id"] = np.tile(list("abcd"), len(keys))
             return rows.assign(score=0.0, misses=0, false_alarms=0, failed=0)
@@ -168,7 +168,7 @@ def test_constant_scores(make_cells, tasks):
 
 def test_bounds_stay_in_the_range_of_the_metric(make_cells, make_reader, tasks):
     class Near(type(make_reader())):
-        def _level(self, key):
+        def _level(self, _):
             return 0.99
 
     table = build("dice", make_cells(seeds=(0, 1)), Near(cases=3), tasks)
@@ -182,13 +182,13 @@ def test_each_mistake_gives_one_sentence(make_cells, make_reader, tasks):
     with pytest.raises(UserError, match="no cell matches"):
         build("dice", cells.iloc[:0], reader, tasks)
     with pytest.raises(
-        UserError, match="no task here has the metric auc .organs: dice"
+        UserError, match=r"no task here has the metric auc \(organs: dice"
     ):
         build("auc", cells, reader, tasks)
     with pytest.raises(UserError, match="none of 12 cells with dice is published"):
         build("dice", make_cells(state="todo"), reader, tasks)
+    one = cells[cells.label_budget == "100%"]
     with pytest.raises(UserError, match="needs two label budgets"):
-        one = cells[cells.label_budget == "100%"]
         build("dice", one, reader, tasks, kind="gap")
     with pytest.raises(UserError, match="not a policy"):
         build("dice", cells, reader, tasks, policy_name="none")

@@ -42,7 +42,8 @@ def make(case, seed: int, *, count: int = 14, classes: int = 0):
     label = (away < 5).astype(np.uint8)
     label[1:3] = 2
     glow = 0.5 + 0.4 * (case.target or 0)
-    image = rng.normal(0.2, 0.05, label.shape) + glow * (label == 1) + 0.3 * (label == 2)
+    image = rng.normal(0.2, 0.05, label.shape) + 0.3 * (label == 2)
+    image += glow * (label == 1)
     affine = np.diag([1.0, 1.0, 1.5, 1.0])
     seen = None if case.target is not None else label
     return RawCase(image[None].astype(np.float32), seen, affine)

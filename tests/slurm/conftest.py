@@ -23,7 +23,7 @@ def load_script():
     return module
 
 
-def free_port():
+def pick_port():
     """A port that is free together with the next one."""
     while True:
         with socket.socket() as one, socket.socket() as two:
@@ -41,12 +41,17 @@ def script():
     return load_script()
 
 
+@pytest.fixture
+def free_port():
+    return pick_port
+
+
 @pytest.fixture(scope="session")
 def controller(script, tmp_path_factory):
     """A private SLURM of four CPUs; the path of its slurm.conf."""
     folder = tmp_path_factory.mktemp("slurm")
     try:
-        conf = script.up(folder, port=free_port(), cpus=4, max_array_size=ARRAY_SIZE)
+        conf = script.up(folder, port=pick_port(), cpus=4, max_array_size=ARRAY_SIZE)
     except script.CannotStart as reason:
         pytest.skip(f"no private SLURM here: {reason}")
     yield conf

@@ -233,7 +233,7 @@ def test_a_cancelled_job_is_lost_and_is_submitted_again(
 def test_a_refusal_of_sbatch_is_one_sentence(slurm, workshop):
     workshop.cell("c")
     resources = {"cell": Resources.of("cell", partition="nowhere")}
-    with pytest.raises(UserError, match="sbatch refused cell.0: .*nvalid partition"):
+    with pytest.raises(UserError, match=r"sbatch refused cell.0: .*nvalid partition"):
         backend(workshop, resources=resources).run(workshop.jobs)
     assert states(workshop)["c"].state == "missing"
 

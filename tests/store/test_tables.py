@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -96,7 +97,7 @@ def test_predictions_hold_lists(tmp_path):
     (row,) = read_tables("predictions", [tmp_path / "p.parquet"]).to_pylist()
     assert row["scores"] == [0.25, 0.75]
     for scores in ([float("nan"), 1.0], [None, 1.0]):
-        with pytest.raises(ValueError, match="column 'scores' .* must not hold"):
+        with pytest.raises(ValueError, match=r"column 'scores' .* must not hold"):
             build("predictions", {**rows, "scores": [scores]})
 
 
@@ -236,3 +237,19 @@ def test_the_runs_table_has_a_row_for_each_attempt(store, published, planned):
     write_table(store.root / "runs.parquet", table)
     again = read_tables("runs", [store.root / "runs.parquet"])
     assert again.to_pylist() == table.to_pylist()
+
+
+def test_the_written_format_names_every_column():
+    text = (Path(__file__).parents[2] / "results" / "README.md").read_text()
+    for name, schema in SCHEMAS.items():
+        section = text.split(f"**{name}**")[1].split("\n**")[0]
+        named = {
+            word.strip()
+            for row in section.splitlines()
+            if row.startswith("| ")
+            for word in row.split("|")[1].split(",")
+        } - {"column"}
+        wanted = {
+            field.name if field.nullable else f"{field.name}*" for field in schema
+        }
+        assert named == wanted, name

@@ -95,7 +95,7 @@ class Workshop:
         return left
 
     def events(self):
-        """(what, label, process id, threads) of every node that was started or ended."""
+        """(what, label, process id, threads) of every start and end of a node."""
         path = self.store.root / "events.txt"
         return [tuple(line.split()) for line in path.read_text().splitlines()]
 
@@ -105,7 +105,7 @@ class Workshop:
 
 def run_nodes(results, keys, *, threads):
     store = Store(results)
-    print("output of the job", flush=True)
+    print("output of the job", flush=True)  # noqa: T201
     for key in keys:
         if store.is_done(key):
             continue
@@ -119,7 +119,8 @@ def run_nodes(results, keys, *, threads):
         if do == "sleep":
             time.sleep(600)
         if do == "raise":
-            raise RuntimeError("told to raise")
+            message = "told to raise"
+            raise RuntimeError(message)
         if do == "fail" or (do == "fail-once" and len(store.attempts(key)) == 1):
             attempt.fail("code", "told to fail")
             return 1

@@ -91,9 +91,9 @@ def test_a_failing_job_leaves_the_others_alone(workshop):
     )
     assert "adapt:orphan" not in workshop.started()
     log = next(failure.log for failure in outcome.failed if failure.name == crash.name)
-    with open(log) as text:
-        assert "output of the job" in (content := text.read())
-        assert "RuntimeError: told to raise" in content
+    text = Path(log).read_text()
+    assert "output of the job" in text
+    assert "RuntimeError: told to raise" in text
 
 
 def test_a_killed_worker_is_one_failure_and_is_replaced(workshop):
@@ -139,7 +139,7 @@ def test_the_worker_itself_refuses_a_job_whose_input_is_missing(workshop):
 
 def test_a_worker_that_cannot_start_is_a_sentence_not_a_loop(workshop):
     workshop.cell("c")
-    with pytest.raises(UserError, match="a worker could not start: .*nowhere"):
+    with pytest.raises(UserError, match=r"a worker could not start: .*nowhere"):
         local(workshop, runner="nowhere:run_nodes").run(workshop.jobs)
 
 
@@ -174,10 +174,14 @@ def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, n
         path = workshop.store.root / "events.txt"
         return path.exists() and "adapt:sleeper" in workshop.started()
 
+    def attempts():
+        return workshop.store.attempts(sleeper.nodes[0])
+
     with subprocess.Popen([sys.executable, str(script)]) as process:
         try:
             wait_for(busy)
             wait_for(lambda: workshop.store.is_done(workshop.jobs[0].nodes[1]))
+            wait_for(lambda: attempts() and attempts()[0].get("pid"))
             process.send_signal(number)
             process.wait(timeout=20)
         finally:
@@ -187,7 +191,7 @@ def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, n
     pids = {int(pid) for _, _, pid, _ in workshop.events()}
     wait_for(lambda: not any(alive(pid) for pid in pids), seconds=5)
     assert [job.name for job in workshop.todo()] == [sleeper.name]
-    assert workshop.store.attempts(sleeper.nodes[0])[0]["state"] == "lost"
+    assert attempts()[0]["state"] == "lost"
 
 
 def test_the_submitting_process_imports_no_torch(workshop):

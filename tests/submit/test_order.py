@@ -16,7 +16,7 @@ class Job:
 
 
 def jobs_of(parents):
-    """parents[i]: what job i waits for: earlier jobs, or -1 (published) or -2 (absent)."""
+    """parents[i]: what job i waits for: jobs, or -1 (published) or -2 (absent)."""
     made = []
     for i, needs in enumerate(parents):
         after = tuple(
@@ -73,7 +73,7 @@ def test_a_failure_names_what_it_blocks_further_down():
         Job("b", "pretrain", ("kb",), ("ka",), "second stage"),
         Job("c", "cell", ("kc",), ("kb",), "cell"),
     ]
-    order = Order(jobs, lambda key: False)
+    order = Order(jobs, lambda _: False)
     assert order.take() == jobs[0]
     assert order.take() is None
     assert order.finish("a", good=False) == jobs[1:]

@@ -1,4 +1,4 @@
-"""What every generated task owes the harness. Tasks are found by folder; no list exists."""
+"""What every generated task owes the harness. Tasks are found by folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The phantom nodules: how well anyone could do, and that the image carries the signal."""
+"""The phantom nodules: how well anyone could do, and that images carry the signal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
+
 from tasks import phantom_nodules as nodules
 
 
@@ -86,7 +87,7 @@ def test_counts_are_as_asked_even_where_the_last_patient_could_have_two():
 
 
 def features(hu):
-    """Volume, how irregular, how mixed: of what is connected to the centre. hu: (32,)*3."""
+    """Volume, how irregular and how mixed is what holds the centre. hu: (32, 32, 32)."""
     smooth = ndimage.gaussian_filter(hu, 0.7)
     parts, _ = ndimage.label(smooth > -550)
     middle = parts[12:20, 12:20, 12:20]

@@ -18,10 +18,11 @@ def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
     ().
     """
     target = labels.long()
-    p = logits.softmax(dim=1)
+    log_p = logits.log_softmax(dim=1)
+    p = log_p.exp()
     g = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(p.dtype)
     over = (0, *range(2, logits.ndim))
     overlap = (p * g).sum(over)
-    size = p.square().sum(over) + g.square().sum(over)
+    size = p.square().sum(over) + g.sum(over)  # g is 0 or 1, its own square
     dice = (2 * overlap + _SMOOTH) / (size + _SMOOTH)
-    return (1 - dice).mean() + F.cross_entropy(logits, target)
+    return (1 - dice).mean() + F.nll_loss(log_p, target)

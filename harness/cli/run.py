@@ -1,47 +1,48 @@
-"""The commands `run` and `status` of the command line."""
+"""`harness run`: plan, prepare the data, hand the jobs to a backend, report."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import Exit, UserError
+from .options import add_command, filters, open_matrix, open_store
+from .output import counted, emit_json
 
 if TYPE_CHECKING:
-    from ..plan import Plan
+    from collections.abc import Sequence
+
+    from ..plan import Job, Plan
     from ..store import Store
-    from .backend import Backend, Outcome
+    from ..submit.backend import Backend, Outcome
 
 CLUSTERS = ("local", "slurm", "inline")
+QUIET_S = 10.0  # between two lines of progress where the output is no terminal
 
 
-def add_parsers(
-    subparsers: Any, *, parents: Sequence[argparse.ArgumentParser] = ()
-) -> None:
-    """Add `run` and `status` to the sub-commands; `parents` hold the global options.
-
-    Handlers are set as `handler`: they take the namespace, with `benchmark`, `results`,
-    `filter` and `json` of the global options, and return an exit code.
-    """
-    run = subparsers.add_parser(
-        "run", parents=list(parents), help="compute what is missing, here or on SLURM"
-    )
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    run = add_command(commands, "run", "compute what is missing, here or on SLURM")
     run.add_argument("--cluster", choices=CLUSTERS, default="local", help="where")
     run.add_argument(
         "--watch",
         action="store_true",
-        help="slurm: wait for the jobs and show progress",
+        help="slurm: wait for the jobs (others always do)",
     )
     run.add_argument(
         "--workers",
         type=_positive,
         metavar="N",
         help="local: processes (default: cores)",
+    )
+    run.add_argument(
+        "--report",
+        action="store_true",
+        help="print the tables when the jobs have ended (not when they are queued)",
     )
     slurm = run.add_argument_group("resources of each job")
     slurm.add_argument("--partition", help="slurm: partition")
@@ -55,64 +56,64 @@ def add_parsers(
         "--gpus", type=int, help="slurm: GPUs of a job; local: GPUs that workers share"
     )
     run.set_defaults(handler=run_command)
-    status = subparsers.add_parser(
-        "status", parents=list(parents), help="what is done, running, failed or missing"
-    )
-    status.add_argument(
-        "--watch", action="store_true", help="show again until nothing runs or waits"
-    )
-    status.set_defaults(handler=status_command)
 
 
-def run_command(args: argparse.Namespace) -> int:
-    """Plan, hand the jobs to the chosen backend and report what became of them."""
+def run_command(args: argparse.Namespace) -> Exit:
+    """Compute what is missing; say what became of it; with --report print tables."""
     plan, store = _plan(args)
     backend = _backend(args, store)
     backend.check()  # before anything is written
     jobs = plan.jobs()
     if jobs:
+        _prepare(plan, jobs, store)
         plan.write_specs(store, jobs)
     outcome = backend.run(jobs)
     if args.json:
-        _print_json(outcome.to_json())
+        emit_json(outcome.to_json())
     else:
         _say_outcome(outcome, jobs_planned=len(jobs), cells=len(plan.cells))
-    return int(outcome.exit)
+    ended = not (outcome.queued or outcome.interrupted or args.json)
+    if args.report and ended:
+        _report(args)
+    return outcome.exit
 
 
-def status_command(args: argparse.Namespace) -> int:
-    """Print the state of every cell; with --watch again and again while jobs run."""
-    import time
+def _prepare(plan: Plan, jobs: Sequence[Job], store: Store) -> None:
+    """Read, check and cache the data; a fault ends the run before it has begun."""
+    from ..plan.prepare import prepare_data
 
-    from .status import status
+    live = sys.stderr.isatty()
+    shown = 0.0
+
+    def show(task: str, done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < (0.2 if live else QUIET_S):
+            return
+        shown = now
+        line = f"preparing {task}: {done} of {counted(total, 'case')}"
+        end = "\n" if done == total or not live else ""
+        sys.stderr.write(f"\r{line}{end}" if live else f"{line}\n")
+        sys.stderr.flush()
+
+    prepare_data(plan, jobs, store.root, workers=os.cpu_count() or 1, progress=show)
+
+
+def _report(args: argparse.Namespace) -> None:
+    """Print and write the tables; what is not there yet is no failure of the run."""
+    from .report import print_report
 
     plan, store = _plan(args)
-    while True:
-        found = status(plan.cells, store)
-        counts = found.counts()
-        if args.json:
-            _print_json(found.to_json())
-        else:
-            print(found.to_text())  # noqa: T201
-        active = counts["running"] + counts["pending"] + sum(
-            one.state in {"running", "pending"} for one in found.pretrainings
-        )  # fmt: skip
-        if not (args.watch and active) or args.json:
-            return int(found.exit)
-        try:
-            time.sleep(40)  # one squeue a time: more often would burden the controller
-        except KeyboardInterrupt:
-            return int(Exit.INCOMPLETE)
+    if plan.done:
+        print_report(plan, store)
 
 
 def _plan(args: argparse.Namespace) -> tuple[Plan, Store]:
     # Here and not above: `harness --help` must not wait for pydantic and pyarrow.
-    from ..matrix import load
     from ..plan import make_plan
-    from ..store import Store
 
-    matrix = load(Path(args.benchmark), filters=args.filter or ())
-    store = Store(Path(args.results) if args.results else matrix.results)
+    matrix = open_matrix(args)
+    store = open_store(args, matrix)
     return make_plan(matrix, store), store
 
 
@@ -122,8 +123,6 @@ def _backend(args: argparse.Namespace, store: Store) -> Backend:
         for name in ("partition", "account", "time", "mem", "cpus")
         if getattr(args, name) is not None
     ]
-    if args.watch:
-        chosen.append("--watch")
     if args.cluster != "slurm" and chosen:
         message = (
             f"{chosen[0]} is for --cluster slurm, not for --cluster {args.cluster}"
@@ -133,15 +132,15 @@ def _backend(args: argparse.Namespace, store: Store) -> Backend:
         message = f"--workers is for --cluster local, not for --cluster {args.cluster}"
         raise UserError(message)
     if args.cluster == "inline":
-        from .inline import Inline
+        from ..submit.inline import Inline
 
         return Inline(store)
     if args.cluster == "local":
-        from .local import Local
+        from ..submit.local import Local
 
         return Local(store, workers=args.workers, gpus=args.gpus or 0)
-    from .sbatch import Resources, minutes
-    from .slurm import Slurm
+    from ..submit.sbatch import Resources, minutes
+    from ..submit.slurm import Slurm
 
     asked = {
         "partition": args.partition,
@@ -163,7 +162,7 @@ def _next_commands(args: argparse.Namespace) -> list[str]:
     words = ["-b", str(args.benchmark)]
     if args.results:
         words += ["--results", str(args.results)]
-    for one in args.filter or ():
+    for one in filters(args):
         words += ["--filter", one]
     tail = shlex.join(words)
     return [f"harness status {tail}", f"harness report {tail}"]
@@ -187,11 +186,7 @@ def _say_outcome(outcome: Outcome, *, jobs_planned: int, cells: int) -> None:
         say.append("interrupted: the same command goes on with what is left")
     elif outcome.failed:
         say.append("the same command tries again what failed")
-    print("\n".join(say), file=sys.stderr)  # noqa: T201
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document))  # noqa: T201
+    sys.stderr.write("".join(f"{line}\n" for line in say))
 
 
 def _positive(text: str) -> int:

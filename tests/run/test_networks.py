@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from harness.nn.swin import SwinSettings
+from harness.run.networks import Classifier, Segmenter, Shape
+from harness.run.optimise import adamw, trainable
+from harness.run.streams import Streams
+
+
+def shape(width: int = 12, **changes) -> Shape:
+    encoder = {**SwinSettings.tiers["tiny"], "width": width, "drop_path": 0.5}
+    return Shape(
+        encoder=SwinSettings(**encoder), crop=(16, 16, 16), classes=3, channels=1,
+        task_kind="segmentation", protocol={}, **changes,
+    )  # fmt: skip
+
+
+STREAMS = Streams.of_adaptation("f" * 64, 0)
+X = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("kind", [Segmenter, Classifier])
+def test_a_frozen_encoder_never_trains(kind):
+    network = kind(shape(), STREAMS)
+    everything = trainable(network)
+    network.freeze_encoder()
+    network.train()
+    assert not any(part.training for part in network.encoder.modules())
+    head = network.decoder if kind is Segmenter else network.head
+    assert head.training
+    assert trainable(network) == trainable(head) < everything
+    before = {k: v.clone() for k, v in network.encoder.state_dict().items()}
+    optimiser = adamw(network, 0.1, weight_decay=0.5)
+    changed = [p.clone() for p in head.parameters()]
+    network(X).square().sum().backward()
+    optimiser.step()
+    assert all(p.grad is None for p in network.encoder.parameters())
+    after = network.encoder.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    moved = zip(changed, head.parameters(), strict=True)
+    assert any(not torch.equal(old, new) for old, new in moved)
+
+
+def test_the_encoder_trains_unless_frozen():
+    network = Segmenter(shape(), STREAMS).train()
+    network(X).square().sum().backward()
+    lacking = [n for n, p in network.named_parameters() if p.grad is None]
+    assert lacking == ["encoder.mask_token"]
+
+
+def test_arms_with_one_seed_start_from_the_same_decoder():
+    first = Segmenter(shape(), STREAMS)
+    with torch.no_grad():  # as if another encoder had been loaded
+        for parameter in first.encoder.parameters():
+            parameter.zero_()
+    second = Segmenter(shape(), Streams.of_adaptation("f" * 64, 0))
+    other = Segmenter(shape(), Streams.of_adaptation("f" * 64, 1))
+    ours, theirs = first.decoder.state_dict(), second.decoder.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    weight = "bottleneck.conv1.weight"
+    assert not torch.equal(ours[weight], other.decoder.state_dict()[weight])
+
+
+def test_streams_of_one_purpose_do_not_shift_another():
+    draws = [STREAMS.rng(p).initial_seed() for p in ("order", "augmentation", "head")]
+    assert len(set(draws)) == 3
+    assert STREAMS.rng("order").initial_seed() == draws[0]
