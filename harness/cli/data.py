@@ -107,8 +107,12 @@ def data_fetch(args: argparse.Namespace) -> Exit:
 
 
 def data_ls(args: argparse.Namespace) -> Exit:
-    """List the datasets of the matrix, its corpora included."""
+    """List the datasets of the matrix, its corpora included.
+
+    `split` is the digest of which case is on which side: equal digests, equal splits.
+    """
     from ..volumes.formats import list_cases, open_dataset
+    from ..volumes.splits import split
 
     matrix = open_matrix(args)
     specs = {**matrix.corpus_tasks, **{task.name: task.spec for task in matrix.tasks}}
@@ -116,7 +120,8 @@ def data_ls(args: argparse.Namespace) -> Exit:
     for name, spec in specs.items():
         row: dict[str, Any] = {
             "task": name, "state": "present", "cases": None, "declared": spec.cases,
-            "folder": None, "note": None,
+            "train": None, "val": None, "test": None, "split": None,
+            "licence": spec.source.licence, "folder": None, "note": None,
         }  # fmt: skip
         try:
             generator = matrix.content.generator(spec)
@@ -127,7 +132,13 @@ def data_ls(args: argparse.Namespace) -> Exit:
             row["folder"] = str(dataset.root) if dataset.root else None
             row["state"] = "generated" if generator is not None else "present"
             try:
-                row["cases"] = len(list_cases(dataset))
+                cases = list_cases(dataset)
+                sides = split(name, spec, cases)
+                row |= {
+                    "cases": len(cases), "train": len(sides.train),
+                    "val": len(sides.val), "test": len(sides.test),
+                    "split": sides.digest[:16],
+                }  # fmt: skip
             except DataError as error:
                 row |= {"state": "wrong", "note": str(error)}
         rows.append(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,6 +101,3 @@ class BestState:
         """Put the kept weights back; nothing if none were kept."""
         if self._state:
             module.load_state_dict(self._state)
-
-
-Progress = Callable[[int, int], None]

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def build_cache(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        building = _new_folder(folder)
         try:
             _write(dataset, cases, building, mark, progress, max(1, workers))
             _publish(building, folder, mark)
@@ -85,6 +85,13 @@ def _is_whole(folder: Path, mark: str) -> bool:
         return False
 
 
+def _new_folder(folder: Path) -> Path:
+    """Make a hidden folder beside `folder`. Who may read it is left to the user's umask."""
+    new = folder.parent / f".{folder.name}.{uuid4().hex}"
+    new.mkdir()
+    return new
+
+
 def _remove_abandoned(folder: Path) -> None:
     """Delete what killed builds of this folder left behind."""
     for old in folder.parent.glob(f".{folder.name}.*"):
@@ -106,7 +113,7 @@ def _publish(building: Path, folder: Path, mark: str) -> None:
         if _is_whole(folder, mark):
             return
         # Damaged or of another format: out of the way, then try again.
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        aside = _new_folder(folder)
         folder.rename(aside / "damaged")
         shutil.rmtree(aside, ignore_errors=True)
     msg = f"the volume cache {folder} cannot be replaced; delete it and run again"
@@ -153,7 +160,6 @@ def _write(
         json.dump(index, file)
         file.flush()
         os.fsync(file.fileno())
-    building.chmod(0o755)  # mkdtemp makes it private; colleagues share a cache
 
 
 def _prepared(

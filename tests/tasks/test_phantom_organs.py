@@ -17,7 +17,8 @@ from tasks import phantom_organs as organs
 from .conftest import load_spec
 
 NAMES = list(load_spec("phantom_organs").structures)
-LARGE = ("liver", "spleen", "kidney_right", "kidney_left")
+LARGE = ("liver", "spleen", "kidney_right", "kidney_left", "stomach")
+STEPS = 200
 
 
 def overlap(pred, truth):
@@ -193,32 +194,47 @@ def objective(logits, truth):
     return F.cross_entropy(logits, truth) + 1 - dice[1:].mean()
 
 
-def test_a_small_unet_learns_the_large_structures(sides):
-    """120 steps at half resolution: Dice on test cases, each large structure alone."""
-    (images, labels), (unseen, truth) = (halved(part) for part in sides)
-    rng = torch.Generator().manual_seed(0)
-    net, steps = SmallUNet(12, organs.LABELS), 120
+def trained(images, labels, *, steps, seed):
+    """A small U-Net after `steps` of batch 2; every initial number comes from `seed`."""
+    rng = torch.Generator().manual_seed(seed)
+    net = SmallUNet(12, organs.LABELS)
     for weight in net.parameters():
         if weight.ndim > 1:
             nn.init.kaiming_normal_(weight, a=0.1, generator=rng)
-    adam = torch.optim.AdamW(net.parameters(), lr=0.03, weight_decay=1e-3)
-    rate = torch.optim.lr_scheduler.OneCycleLR(adam, 0.03, total_steps=steps)
+    for part in net.modules():
+        if isinstance(part, nn.Conv3d):
+            nn.init.zeros_(part.bias)  # by default from the unseeded global stream
+    adam = torch.optim.AdamW(net.parameters(), lr=0.02, weight_decay=1e-3)
+    rate = torch.optim.lr_scheduler.OneCycleLR(adam, 0.02, total_steps=steps)
     for _ in range(steps):
         batch = torch.randperm(len(images), generator=rng)[:2]
         adam.zero_grad()
         objective(net(images[batch]), labels[batch]).backward()
         adam.step()
         rate.step()
+    return net
+
+
+def scores_of(net, images, truth):
+    """Mean Dice of each structure over the cases that have it."""
     with torch.no_grad():
-        found = net(unseen).argmax(1)
-    scores = {
-        name: np.mean(
-            [overlap(p == k, t == k) for p, t in zip(found, truth, strict=True)]
-        )
+        found = net(images).argmax(1).numpy()
+    truth = truth.numpy()
+    return {
+        name: float(np.mean([
+            overlap(p == k, t == k) for p, t in zip(found, truth, strict=True)
+            if (t == k).any()
+        ]))
         for k, name in enumerate(NAMES, 1)
-    }
+    }  # fmt: skip
+
+
+def test_a_small_unet_learns_the_large_structures(sides):
+    """At half resolution, Dice on test cases, which had no part in choosing `steps`."""
+    (images, labels), (unseen, truth) = (halved(part) for part in sides)
+    net = trained(images, labels, steps=STEPS, seed=0)
+    scores = scores_of(net, unseen, truth)
     assert min(scores[name] for name in LARGE) > 0.8, scores
-    assert scores["stomach"] > 0.7, scores  # large too, but full of gas and like bowel
 
 
 def test_voxels_have_not_changed_without_a_new_version(sides):

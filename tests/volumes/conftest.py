@@ -97,14 +97,19 @@ def make_blob():
 
 
 @pytest.fixture(scope="session")
-def real_data():
+def hippocampus() -> TaskSpec:
+    content = yaml.safe_load((CONTENT / "tasks" / "msd_hippocampus.yaml").read_text())
+    return TaskSpec.model_validate(content)
+
+
+@pytest.fixture(scope="session")
+def real_data(hippocampus):
     """The hippocampus task and its cases, from the folder that MEDSSL_DATA names."""
     roots = [
         Path(root) for root in os.environ.get("MEDSSL_DATA", "").split(":") if root
     ]
     if not any((root / "Task04_Hippocampus").is_dir() for root in roots):
         pytest.skip("MEDSSL_DATA names no folder with Task04_Hippocampus")
-    content = yaml.safe_load((CONTENT / "tasks" / "msd_hippocampus.yaml").read_text())
-    spec = TaskSpec.model_validate(content | {"allow_partial": True})
+    spec = hippocampus.model_copy(update={"allow_partial": True})
     dataset = open_dataset("msd_hippocampus", spec, roots)
     return dataset, list_cases(dataset)

@@ -167,6 +167,18 @@ def test_views_are_read_only_and_mapped(folder, tmp_path):
     assert len(pickle.dumps(cached)) < 1000
 
 
+@pytest.mark.parametrize("mask", [0o077, 0o022])
+def test_who_may_read_a_cache_is_left_to_the_umask(folder, tmp_path, mask):
+    folder.fill(1)
+    before = os.umask(mask)
+    try:
+        built(folder.open(1), tmp_path / "cache")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o777 & ~mask
+    assert (tmp_path / "cache" / "images.i16").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
 def test_workers_do_not_change_a_byte(folder, tmp_path):
     folder.fill(6, affine=np.diag([-1.0, 2.0, 3.0, 1.0]))
     spacing = {"spacing": [1.5, 1.5, 1.5], "intensity": {"kind": "percentiles"}}

@@ -67,7 +67,12 @@ class Handler(BaseHTTPRequestHandler):
         if site.etag:
             self.send_header("ETag", site.etag)
         self.end_headers()
-        self.wfile.write(body[start:][: site.stop_after])
+        sent = body[start:]
+        if (
+            site.lie and start
+        ):  # the bytes that it says, padded to the length that it says
+            sent = body[said:] + body[:7]
+        self.wfile.write(sent[: site.stop_after])
 
 
 @pytest.fixture

@@ -353,3 +353,15 @@ def test_real_hippocampus_where_it_is_there(real_data):
     raw = read_case(dataset, cases[0])
     assert raw.image.ndim == 4
     assert set(np.unique(raw.label)) == {0, 1, 2}
+
+
+def test_the_hippocampus_task_file(hippocampus):
+    assert hippocampus.cases == 260
+    assert not hippocampus.allow_partial
+    assert hippocampus.structures == {"anterior": 1, "posterior": 2}
+    assert hippocampus.preprocess.spacing == (1, 1, 1)
+    for crop in hippocampus.crop.values():  # what three merges and patches of 2 divide
+        assert all(side % 16 == 0 for side in crop)
+    (file,) = hippocampus.source.files
+    assert file.verified == "never"
+    assert file.digest_page
