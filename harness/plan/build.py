@@ -60,17 +60,21 @@ class Keys:
             for seed in matrix.seeds
             for pretraining_seed in matrix.pretraining_seeds_of(method, seed)
         ]  # fmt: skip
-        for fold in matrix.chosen_folds:  # drawn in the order that ranks cases once
-            for subset_seed in {matrix.subset_seed(seed) for seed in matrix.seeds}:
-                for budget in task.budgets:
-                    parts.adapt_data(task, fold, budget, subset_seed)
+        drawn = {
+            (fold, subset_seed, budget): parts.adapt_data(
+                task, fold, budget, subset_seed
+            ).digest
+            for fold in matrix.chosen_folds
+            for subset_seed in {matrix.subset_seed(seed) for seed in matrix.seeds}
+            for budget in task.budgets  # innermost: cases are ranked once for all
+        }
         for budget in task.budgets:
             name = str(budget)
             for fold in matrix.chosen_folds:
                 test = parts.evaluate_data(task, fold).digest
                 for seed, seeds, pretraining_seed, encoder in draws:
                     subset_seed = matrix.subset_seed(seed)
-                    data = parts.adapt_data(task, fold, budget, subset_seed).digest
+                    data = drawn[fold, subset_seed, budget]
                     adapt = key_of_digests(
                         "adapt",
                         implementation,

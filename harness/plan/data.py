@@ -124,7 +124,8 @@ class Data:
                 ids = sorted(ids, key=_hashed)[: source.cap]
             if not ids:
                 msg = (
-                    f"corpus {corpus.name}: no training case of {source.task} is left."
+                    f"corpus {corpus.name}: no training case of {source.task} is left; "
+                    "exclude fewer cases"
                 )
                 raise DataError(msg)
             found.append((source.task, _ids(ids)))

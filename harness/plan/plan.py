@@ -154,21 +154,22 @@ class Plan:
 
     def cost(self) -> Cost:
         """Return what the missing nodes will cost, as far as past runs tell."""
-        return estimate(self._published, self.cells, self.pretrainings, self.missing())
+        return estimate(self._published, self.cells, self.pretrainings, self.missing)
 
     def cost_by_kind(self) -> dict[str, Cost]:
         """Return the cost of the missing nodes of each kind that has any."""
-        kinds = dict.fromkeys(group[0] for _, group in self.missing())
+        kinds = dict.fromkeys(group[0] for _, group in self.missing)
         return {
             kind: estimate(
                 self._published,
                 self.cells,
                 self.pretrainings,
-                [node for node in self.missing() if node[1][0] == kind],
+                [node for node in self.missing if node[1][0] == kind],
             )
             for kind in kinds
         }
 
+    @cached_property
     def missing(self) -> list[tuple[str, tuple[str, ...]]]:
         """Return (node key, group whose past runs resemble it) of each missing node."""
         found = [
@@ -201,7 +202,7 @@ class Plan:
             "pretrainings_done": len(self.pretrained),
             "pretrainings_todo": len(self.unpublished),
             "naive_pretrainings": self.naive_pretrainings,
-            "missing_nodes": len(self.missing()),
+            "missing_nodes": len(self.missing),
             "missing_data": dict(self.missing_data),
             "notes": self.notes(),
             "cost": self.cost().to_json(),

@@ -43,7 +43,12 @@ def prepare_data(
         generator = plan.matrix.content.generator(listing.spec)
         dataset = open_dataset(task, listing.spec, plan.matrix.data_roots, generator)
         show = _of_task(progress, task) if progress else None
-        build_cache(dataset, listing.cases, folder, show, workers)
+        try:
+            build_cache(dataset, listing.cases, folder, show, workers)
+        except DataError as error:
+            # Files are named relative to the dataset, and two datasets may share names.
+            msg = f"{dataset.root or f'task {task!r}'}: {error}"
+            raise DataError(msg) from error
         prepared.append(task)
     return prepared
 

@@ -76,7 +76,7 @@ def read_yaml(path: Path) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         found = text[error.position : error.position + 1]
-        wrong = f"expected text, found the control character {ascii(found)}"
+        wrong = f"expected text, found the control character {found!a}"
         raise Mistakes([Mistake(document.name, line, wrong)]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # ValueError, OverflowError: chr() of impossible escapes inside PyYAML

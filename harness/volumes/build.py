@@ -67,7 +67,8 @@ def build_cache(
                 parent.rmdir()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             msg = (
-                f"no space left in {folder.parent} for the volumes of {dataset.name!r}"
+                f"no space left in {folder.parent} for the volumes of {dataset.name!r}: "
+                "free some, or choose another folder with --results"
             )
             raise UserError(msg) from error
         raise

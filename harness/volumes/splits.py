@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _json_text
+from typing import Any
 
 from ..schema.budget import LabelBudget
 from ..schema.cases import CaseRef, Side
 from ..schema.errors import DataError
 from ..schema.identity import digest
 from ..schema.task import HashSplit, TaskSpec
+
+_FEWER = "ask for fewer under 'label_budgets'"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Split:
     train: tuple[CaseRef, ...]
     val: tuple[CaseRef, ...]
     test: tuple[CaseRef, ...]
+    # Orders of one subset seed, the last asked for: its budgets share them.
+    _orders: dict[Hashable, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def digest(self) -> str:
@@ -113,7 +119,15 @@ def split(
     for side, refs in sides.items():
         if not refs:
             where = f" of fold {fold} of {folds}" if folds > 1 else ""
-            msg = f"task {name!r}: of its {len(cases)} cases none is in {side}{where}"
+            mend = (
+                "change the shares or the seed of its 'split'"
+                if isinstance(spec.split, HashSplit)
+                else "its publisher's split cannot be used with them"
+            )
+            msg = (
+                f"task {name!r}: of its {len(cases)} cases none is in {side}{where}; "
+                f"{mend}"
+            )
             raise DataError(msg)
     return Split(tuple(sides["train"]), tuple(sides["val"]), tuple(sides["test"]))
 
@@ -133,35 +147,60 @@ def subset(
     subsets of one kind are nested, each within the 100%. Ids come in drawing order.
     Raises DataError for an empty subset and a budget larger than the data.
     """
-    ranked = _ranked(name, split.train, subset_seed)
     available = len(split.train)
     count = budget.count(available, spec.classes, spec.kind)
     if not available or not count:
-        msg = f"task {name!r}: label budget {budget} leaves no training case"
+        msg = (
+            f"task {name!r}: label budget {budget} leaves no training case; ask for "
+            "more under 'label_budgets'"
+        )
         raise DataError(msg)
     if count > available:
         msg = (
             f"task {name!r}: label budget {budget} asks for {count} training cases, "
-            f"but there are {available}"
+            f"but there are {available}; {_FEWER}"
         )
         raise DataError(msg)
     if spec.kind == "classification" and budget.kind == "shot":
-        _check_shots(name, spec, budget, ranked)
-    order = []
-    for target, refs in ranked.items():
-        for rank, ref in enumerate(refs):
-            place = (
-                (rank + 0.5) / len(refs) if budget.kind == "fraction" else float(rank)
-            )
-            order.append((place, target, ref.case_id))
-    return tuple(case_id for _, _, case_id in sorted(order)[:count])
+        _check_shots(name, spec, budget, _ranked(name, split, subset_seed))
+    return _drawn(name, split, subset_seed, proportional=budget.kind == "fraction")[
+        :count
+    ]
 
 
-@lru_cache(maxsize=4)  # the budgets of one task, fold and subset seed share it
-def _ranked(
+def _drawn(
+    name: str,
+    split: Split,
+    subset_seed: int,
+    *,
+    proportional: bool,
+) -> tuple[str, ...]:
+    """Return all case ids in drawing order: classes in proportion, or in turn."""
+    ranked = _ranked(name, split, subset_seed)
+    if proportional not in split._orders:
+        order = []
+        for target, refs in ranked.items():
+            for rank, ref in enumerate(refs):
+                place = (rank + 0.5) / len(refs) if proportional else float(rank)
+                order.append((place, target, ref.case_id))
+        split._orders[proportional] = tuple(each[2] for each in sorted(order))
+    ids: tuple[str, ...] = split._orders[proportional]
+    return ids
+
+
+def _ranked(name: str, split: Split, subset_seed: int) -> dict[int, list[CaseRef]]:
+    """Return the cases of each class in the order in which budgets take them."""
+    if (name, subset_seed) not in split._orders:
+        split._orders.clear()
+        split._orders[name, subset_seed] = _rank(name, split.train, subset_seed)
+    ranked: dict[int, list[CaseRef]] = split._orders[name, subset_seed]
+    return ranked
+
+
+def _rank(
     name: str, train: tuple[CaseRef, ...], subset_seed: int
 ) -> dict[int, list[CaseRef]]:
-    """Return the cases of each class in the order in which budgets take them."""
+    """Order the cases of each class by hashes of patients."""
     by_class: defaultdict[int, list[CaseRef]] = defaultdict(list)
     for ref in train:
         by_class[-1 if ref.target is None else ref.target].append(ref)
@@ -190,7 +229,7 @@ def _check_shots(
         if have < budget.amount:
             msg = (
                 f"task {name!r}: label budget {budget} asks for {int(budget.amount)} "
-                f"training cases of class {title!r}, but there are {have}"
+                f"training cases of class {title!r}, but there are {have}; {_FEWER}"
             )
             raise DataError(msg)
 

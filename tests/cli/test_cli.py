@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -222,7 +223,7 @@ def test_planning_never_imports_torch(folder):
 def _root() -> str:
     import harness
 
-    return os.path.dirname(os.path.dirname(harness.__file__))
+    return str(Path(harness.__file__).parents[1])
 
 
 def test_a_reader_that_goes_away_gives_no_traceback(folder):

@@ -35,7 +35,7 @@ def test_without_content_the_sentence_says_what_to_do(tmp_path):
     _folder(tmp_path, "tasks")
     with pytest.raises(UserError, match=r"no folder with methods/ and tasks/ at .*put"):
         find_content(tmp_path / "benchmark.yaml")
-    with pytest.raises(UserError, match="content folder .*nowhere does not exist"):
+    with pytest.raises(UserError, match=r"content folder .*nowhere does not exist"):
         find_content(tmp_path / "benchmark.yaml", [tmp_path / "nowhere"])
 
 
@@ -43,7 +43,7 @@ def test_a_name_in_two_roots_is_refused(bench, tmp_path):
     other = _folder(tmp_path / "other", "tasks")
     (other / "tasks" / "organs.yaml").write_text("title: other\n")
     content = find_content(bench.path, [other])
-    with pytest.raises(UserError, match="task 'organs' is defined twice: in .*rename"):
+    with pytest.raises(UserError, match=r"task 'organs' is defined twice: in .*rename"):
         content.names("tasks")
     matrix_text = f"content: {other}\nmethods: [plain]\n"
     bench.write(matrix_text)
@@ -119,7 +119,7 @@ def test_a_stranger_module_under_our_package_is_refused(bench, monkeypatch):
     stranger = ModuleType("tasks.toy")
     stranger.__file__ = "/elsewhere/toy.py"
     monkeypatch.setitem(sys.modules, "tasks.toy", stranger)
-    with pytest.raises(ShadowedPackage, match="/elsewhere/toy.py"):
+    with pytest.raises(ShadowedPackage, match=r"/elsewhere/toy\.py"):
         load_module([bench.root], "tasks", "toy")
 
 

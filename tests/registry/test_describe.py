@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from harness.registry import describe as module
-from harness.registry.describe import Request, cache_folder, describe
 from harness.registry.content import find_content
+from harness.registry.describe import Request, cache_folder, describe
 from harness.schema.errors import UserError
 
 

@@ -18,7 +18,9 @@ from .conftest import load_spec
 
 NAMES = list(load_spec("phantom_organs").structures)
 LARGE = ("liver", "spleen", "kidney_right", "kidney_left", "stomach")
-STEPS = 200
+# Chosen on the validation cases: 200 and 300 steps both pass 0.8 there with three seeds
+# out of three, 300 by more (worst structure: stomach, 0.812 and 0.818).
+STEPS = 300
 
 
 def overlap(pred, truth):
@@ -230,7 +232,7 @@ def scores_of(net, images, truth):
 
 
 def test_a_small_unet_learns_the_large_structures(sides):
-    """At half resolution, Dice on test cases, which had no part in choosing `steps`."""
+    """At half resolution, mean Dice above 0.8 on each, on cases not trained on."""
     (images, labels), (unseen, truth) = (halved(part) for part in sides)
     net = trained(images, labels, steps=STEPS, seed=0)
     scores = scores_of(net, unseen, truth)

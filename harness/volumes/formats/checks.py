@@ -50,7 +50,7 @@ def check_label(label: npt.NDArray[np.generic], spec: TaskSpec, name: str) -> No
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         msg = (
             f"{name}: the label has the value {listed}{more}, but the task's classes "
-            f"are 0 to {highest}"
+            f"are 0 to {highest}; correct the label, or 'structures' in the task file"
         )
         raise DataError(msg)
 
@@ -62,7 +62,7 @@ def check_same_shape(
     if tuple(image) != tuple(label):
         msg = (
             f"{label_name}: its shape {tuple(label)} differs from the shape "
-            f"{tuple(image)} of {image_name}"
+            f"{tuple(image)} of {image_name}; resample the label to the image"
         )
         raise DataError(msg)
 
