@@ -8,6 +8,7 @@ run again after a fault was mended, repeats only what is missing.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from .. import provenance
 from ..schema.errors import Exit, UserError
 from ..schema.identity import key_of_identity, short
 from ..store import Store
+from ..store.durable import is_full
 from .adapt.finetune import finetune
 from .adapt.linear_probe import linear_probe
 from .evaluate import evaluate
@@ -36,12 +38,21 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
     """Compute the nodes `keys` of a results folder, in this order, on this machine.
 
     Returns DONE when all are published, FAILED when any failed, else BLOCKED when any
-    waits for an input that is not published.
+    waits for an input that is not published. A node that could not even begin (no spec, a
+    full disk) has no record that says why: its error is raised, after the others.
     """
     torch.set_num_threads(threads)
     store = Store(Path(results))
     device = _device()
-    outcomes = {_run_node(store, key, device) for key in keys}
+    outcomes: set[Exit] = set()
+    kept_from: list[Exception] = []
+    for key in keys:
+        try:
+            outcomes.add(_run_node(store, key, device))
+        except Exception as error:
+            kept_from.append(error)
+    if kept_from:
+        raise kept_from[0]
     for worst in (Exit.FAILED, Exit.BLOCKED):
         if worst in outcomes:
             return worst
@@ -60,16 +71,12 @@ def _device() -> torch.device:
 def _run_node(store: Store, key: str, device: torch.device) -> Exit:
     if store.is_done(key):
         return Exit.DONE
-    try:
-        spec = store.spec(key)
-        if key_of_identity(spec["identity"]) != spec["key"]:
-            msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
-            raise UserError(msg)
-        where = {"threads": torch.get_num_threads()}
-        attempt = store.begin(key, where, made_by=_made_by(spec))
-    except Exception:  # one node that cannot begin must not stop the others
-        traceback.print_exc()
-        return Exit.FAILED
+    spec = store.spec(key)
+    if key_of_identity(spec["identity"]) != spec["key"]:
+        msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
+        raise UserError(msg)
+    where = {"threads": torch.get_num_threads()}
+    attempt = store.begin(key, where, made_by=_made_by(spec))
     node = Node(store, spec, attempt, device)
     if lacking := _missing_input(node):
         attempt.fail("blocked", f"{short(lacking)}, an input, is not published")
@@ -124,8 +131,15 @@ def _compute(node: Node) -> None:
 
 def _explain(node: Node, error: Exception) -> None:
     """Leave the reason in the attempt's log and on stderr, which the backends keep."""
-    text = str(error) if isinstance(error, UserError) else traceback.format_exc()
+    text = _in_words(error)
     # The disk may be what failed; the attempt's record has the reason too.
     with contextlib.suppress(OSError):
         node.log(f"failed: {text}")
-    traceback.print_exc()
+    sys.stderr.write(f"{text}\n")
+
+
+def _in_words(error: Exception) -> str:
+    """Return the sentence of an error that the user can mend, else the traceback."""
+    if isinstance(error, UserError) or is_full(error):
+        return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()

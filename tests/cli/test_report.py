@@ -72,7 +72,13 @@ def test_a_table_is_printed_with_its_mean_and_nothing_is_written(run, bench):
 def test_formats_are_written_and_agree(run, bench, tmp_path):
     publish(bench)
     code, out, _ = run(
-        "report", "--table", "dice", "--format", "md,tex,csv,json", "--out", str(tmp_path)
+        "report",
+        "--table",
+        "dice",
+        "--format",
+        "md,tex,csv,json",
+        "--out",
+        str(tmp_path),
     )
     assert code == 0
     assert "Written: 4 files" in out
@@ -95,7 +101,11 @@ def test_without_a_table_every_metric_is_printed_and_written(run, bench):
         str(path.relative_to(bench.root / "reports/benchmark"))
         for path in (bench.root / "reports").rglob("*.*")
     }
-    assert {"tables/dice.md", "tables/hd95.csv", "figures/dice_by_budget.png"} <= written
+    assert {
+        "tables/dice.md",
+        "tables/hd95.csv",
+        "figures/dice_by_budget.png",
+    } <= written
 
 
 def test_json_is_one_document(run, bench):
@@ -115,10 +125,19 @@ def test_the_gap_between_budgets(run, bench):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--table", "dise"], "no table 'dise': expected one of dice, hd95, auc, kappa"),
-        (["--table", "auc"], "nothing to show yet: none of 12 cells with auc is published"),
+        (
+            ["--table", "dise"],
+            "no table 'dise': expected one of dice, hd95, auc, kappa",
+        ),
+        (
+            ["--table", "auc"],
+            "nothing to show yet: none of 12 cells with auc is published",
+        ),
         (["--table", "dice", "--format", "pdf"], "--format pdf: expected some of"),
-        (["--table", "dice", "--undefined", "iou=0"], "--undefined iou=0: expected dice="),
+        (
+            ["--table", "dice", "--undefined", "iou=0"],
+            "--undefined iou=0: expected dice=",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_one_sentence(run, bench, words, sentence):

@@ -1,53 +1,63 @@
-import argparse
+"""`harness run` and `harness status` on jobs that need no torch."""
+
+import importlib
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from stub_runner import RUNNER
 
-from harness.schema.errors import Exit, UserError
-from harness.submit import commands, local
+from harness.cli import main
+from harness.schema.errors import Exit
+from harness.submit import local
 from harness.submit.backend import Outcome
+
+STUBS = Path(__file__).parents[1] / "submit"
+ROOT = STUBS.parents[1]
+commands = importlib.import_module("harness.cli.run")
+RUNNER = "stub_runner:run_nodes"
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUBS))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{STUBS}")
+    return importlib.import_module("stub_runner").Workshop(tmp_path / "results")
 
 
 @pytest.fixture
 def command(workshop, monkeypatch):
     """Run `harness <words>` on the workshop's jobs; return the exit code."""
-    written = []
+    written, reported = [], []
     plan = SimpleNamespace(
         cells=workshop.cells, jobs=workshop.todo,
         write_specs=lambda _, jobs: written.append(len(jobs)),
     )  # fmt: skip
     monkeypatch.setattr(commands, "_plan", lambda _: (plan, workshop.store))
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-b", "--benchmark", default="benchmark.yaml")
-    common.add_argument("--results")
-    common.add_argument("--filter", action="append")
-    common.add_argument("--json", action="store_true")
-    parser = argparse.ArgumentParser()
-    reported = []
-    commands.add_parsers(
-        parser.add_subparsers(),
-        parents=[common],
-        report=lambda args: reported.append(args.benchmark),
+    monkeypatch.setattr(commands, "_prepare", lambda *_: None)
+    monkeypatch.setattr(
+        commands, "_report", lambda args: reported.append(str(args.benchmark))
     )
+    status = importlib.import_module("harness.cli.status")
+    monkeypatch.setattr(status, "open_matrix", lambda _: None)
+    monkeypatch.setattr(status, "open_store", lambda *_: workshop.store)
+    monkeypatch.setattr("harness.plan.make_plan", lambda *_: plan)
 
     def run(*words):
-        args = parser.parse_args(words)
-        return args.handler(args)
+        return main(words)
 
     run.written, run.reported = written, reported
     return run
 
 
 def test_sbatch_missing_is_one_sentence_and_nothing_is_written(
-    command, workshop, monkeypatch, tmp_path
+    command, workshop, monkeypatch, tmp_path, capsys
 ):
     workshop.cell("c")
     before = sorted(workshop.store.root.rglob("*"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="needs SLURM's sbatch, which is not on PATH"):
-        command("run", "--cluster", "slurm")
+    assert command("run", "--cluster", "slurm") == Exit.USAGE
+    assert "needs SLURM's sbatch, which is not on PATH" in capsys.readouterr().err
     assert command.written == []
     assert sorted(workshop.store.root.rglob("*")) == before
 
@@ -61,9 +71,9 @@ def test_sbatch_missing_is_one_sentence_and_nothing_is_written(
         (("--cluster", "slurm", "--time", "0"), "'0' is not a time: it must be above"),
     ],
 )
-def test_options_of_another_backend_are_refused(command, workshop, words, message):
-    with pytest.raises(UserError, match=message):
-        command("run", *words)
+def test_options_of_another_backend_are_refused(command, capsys, words, message):
+    assert command("run", *words) == Exit.USAGE
+    assert message in capsys.readouterr().err
 
 
 def test_a_benchmark_that_is_done_says_so_and_starts_nothing(command, capsys):
@@ -74,9 +84,9 @@ def test_a_benchmark_that_is_done_says_so_and_starts_nothing(command, capsys):
 
 def test_run_and_status_agree_and_json_is_one_document(command, workshop, capsys):
     workshop.cell("good"), workshop.cell("bad", do="fail")
-    from harness.submit.local import Local
-
-    assert Local(workshop.store, workers=1, runner=RUNNER).run(workshop.jobs).failed
+    assert (
+        local.Local(workshop.store, workers=1, runner=RUNNER).run(workshop.jobs).failed
+    )
     capsys.readouterr()
     assert command("status", "--json") == Exit.FAILED
     document = json.loads(capsys.readouterr().out)

@@ -235,8 +235,10 @@ def test_a_full_disk_during_a_cell(user, monkeypatch):
         real(tensors, path)
 
     monkeypatch.setattr(checkpoint, "save_file", save)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")  # threads: too small for more
     code, out, err = user.run()
     assert (code, out) == (1, "")
+    assert "Traceback" not in err
     assert "1 jobs done" in err
     reason = f"disk_full: the disk of {user.results} is full"
     (failed,) = [line for line in err.splitlines() if line.startswith("  random")]
@@ -259,3 +261,22 @@ def test_a_full_disk_during_a_cell(user, monkeypatch):
     assert code == 0, err
     assert len(calls) == 3, "only the failed cell runs again"
     assert user.harness("status")[0] == 0
+
+
+def test_a_disk_that_is_full_when_a_cell_begins(user, monkeypatch):
+    """No record of the attempt can be kept; the reason is told all the same."""
+    from harness.store import attempt
+
+    def write(path, data, *, sync=True):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    user.write(seeds="[0, 1]")
+    monkeypatch.setattr(attempt, "write_bytes", write)
+    code, out, err = user.run()
+    assert (code, out) == (1, "")
+    assert "Traceback" not in err
+    failed = [line for line in err.splitlines() if line.startswith("  random")]
+    assert len(failed) == 2, "the second cell was tried too"
+    for line in failed:
+        assert f"the disk of the results folder {user.results} is full: free" in line
+    assert not list(user.results.glob("nodes/*/*/attempts/*"))

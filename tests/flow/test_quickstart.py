@@ -65,7 +65,7 @@ class Quickstart:
             cwd=root, capture_output=True, text=True, check=False,
             env={
                 **os.environ, "PYTHONPATH": str(ROOT), "MEDSSL_CACHE": self.described,
-                "OMP_NUM_THREADS": "1",
+                "SLURM_CPUS_PER_TASK": "1",  # threads: too small for more
             },
         )  # fmt: skip
 
@@ -99,6 +99,7 @@ def harness(ran, monkeypatch, capsys, own_modules):
     """Run a command beside the benchmark; return (exit code, stdout, stderr)."""
     monkeypatch.chdir(ran.root)
     monkeypatch.setenv("MEDSSL_CACHE", ran.described)
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
 
     def harness(*words):
         capsys.readouterr()

@@ -65,7 +65,9 @@ def test_values_that_the_matrix_does_not_have_are_refused(bench):
 
 
 def test_conditions_that_make_no_sense_are_refused():
-    with pytest.raises(UserError, match=r"unknown field 'metod'\. Did you mean 'method'"):
+    with pytest.raises(
+        UserError, match=r"unknown field 'metod'\. Did you mean 'method'"
+    ):
         parse_filter(["metod=x"])
     with pytest.raises(UserError, match="expected field=value"):
         parse_filter(["method"])

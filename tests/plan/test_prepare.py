@@ -19,7 +19,9 @@ MAKE = """
 
 def with_voxels(bench, value):
     path = bench.root / "tasks/toy.py"
-    text = path.read_text().replace("    raise NotImplementedError\n", MAKE.format(value=value))
+    text = path.read_text().replace(
+        "    raise NotImplementedError\n", MAKE.format(value=value)
+    )
     path.write_text(text)
 
 

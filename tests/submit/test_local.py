@@ -197,7 +197,7 @@ def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, n
 def test_the_submitting_process_imports_no_torch(workshop):
     code = (
         "import sys, harness.submit.local, harness.submit.slurm, harness.submit.inline,"
-        " harness.submit.status, harness.submit.commands\n"
+        " harness.submit.status, harness.cli.run\n"
         "assert not {'torch', 'monai'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
