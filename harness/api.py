@@ -2,7 +2,8 @@
 
 A method is one file: a frozen, closed settings model whose every default carries its
 source, networks from `harness.nn`, a `loss` that reads like the paper's equations and
-`encoder()` to export. Defaults are the published settings; `tiers` holds what changes at smaller scale.
+`encoder()` to export. Defaults are the published settings; `tiers` holds what changes at
+smaller scale.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ class Method(nn.Module):
     pretrains: ClassVar[bool] = True
 
     def __init__(
-        self, settings: BaselineSettings, channels: int, rng: torch.Generator
+        self,
+        settings: BaselineSettings,  # noqa: ARG002 - what every method takes
+        channels: int,  # noqa: ARG002
+        rng: torch.Generator,  # noqa: ARG002
     ) -> None:
         """Build the networks; every initial weight comes from `rng`."""
         super().__init__()

@@ -172,7 +172,7 @@ def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             written += budget_curves(table, folder)
         except OSError as error:
-            msg = f"{folder} cannot be written ({error.strerror}): choose another with --out"
+            msg = f"{folder} cannot be written ({error.strerror}): choose --out"
             raise UserError(msg) from error
     return written
 

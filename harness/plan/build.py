@@ -54,6 +54,7 @@ class Keys:
         settings = parts.adapt_settings(method, protocol, task).digest
         evaluation = parts.evaluate_settings(protocol, task).digest
         nothing = parts.seeds(None, None).digest
+        kind = method.encoder_kind
         draws = [
             (seed, parts.seeds("adapt", seed).digest, pretraining_seed,
              self.pretraining(method, pretraining_seed))
@@ -94,7 +95,7 @@ class Keys:
                         {"adapt": adapt},
                     )
                     yield Cell(
-                        method.name, method.encoder_kind, task.name, protocol, name,
+                        method.name, kind, task.name, protocol, name,
                         fold, seed, subset_seed, pretraining_seed, encoder, adapt,
                         evaluate,
                     )  # fmt: skip

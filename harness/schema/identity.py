@@ -63,7 +63,7 @@ def key_of_digests(
 
     settings, data, seeds: results of `digest`; inputs: {role: key of the input node}.
     """
-    joined = "|".join(f"{role}={inputs[role]}" for role in sorted(inputs))
+    joined = "|".join([f"{role}={inputs[role]}" for role in sorted(inputs)])
     text = (
         f"{FORMAT_VERSION}|{kind}|{implementation}|{version}|"
         f"{settings}|{data}|{seeds}|{joined}"
