@@ -28,6 +28,7 @@ from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "srun")
+TEMPLATE = Path(__file__).with_name("slurm.conf.template")
 PORT = 6817  # slurmctld's registered port; slurmd takes the next one
 SYSTEM_CONFIGS = (Path("/etc/slurm/slurm.conf"), Path("/etc/slurm-llnl/slurm.conf"))
 # sun_path of a Unix socket holds 107 bytes; munged adds '.lock' beside its socket.
@@ -160,39 +161,16 @@ def _cores() -> int:
 def _conf(folder: Path, wire: Path, port: int, cpus: int, max_array_size: int) -> str:
     host = socket.gethostname().split(".")[0]
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    # linuxproc and task/none work without cgroups, so also inside containers. Debian's
-    # slurmd counts sockets itself and drains a node that claims more CPUs than it sees:
-    # config_overrides takes the numbers written here.
-    return f"""\
-ClusterName=private
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={wire}
-SlurmctldPort={port}
-SlurmdPort={port + 1}
-SlurmctldPidFile={folder}/state/slurmctld.pid
-SlurmdPidFile={folder}/spool/slurmd.pid
-SlurmctldLogFile={folder}/logs/slurmctld.log
-SlurmdLogFile={folder}/logs/slurmd.log
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=5
-ReturnToService=2
-KillWait=5
-MinJobAge=300
-MaxArraySize={max_array_size}
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-"""
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        host=host,
+        wire=wire,
+        port=port,
+        node_port=port + 1,
+        folder=folder,
+        max_array_size=max_array_size,
+        cpus=cpus,
+        memory_mb=memory_mb,
+    )
 
 
 def _start_all(folder: Path, conf: Path, wire: Path) -> None:
