@@ -12,7 +12,6 @@ import pandas as pd
 from ..analyse.scores import Charge
 from ..schema.scores import Reason
 from ..store import Store, query
-from ..store.manifests import attempt_dir
 
 
 class Reader(Protocol):
@@ -39,8 +38,7 @@ class StoreReader:
 
         Asking for a file of a node that is not published raises KeyError.
         """
-        done = store.done()
-        return cls(lambda key, name: attempt_dir(store.root, done[key]) / name)
+        return cls(store.done().path)
 
     def case_scores(
         self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]

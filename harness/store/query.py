@@ -17,22 +17,23 @@ Charge = float | Literal["diagonal"] | None
 
 _CASES = """
 with scored as (
-    select key, case_id, group_id, reason, {charged} as charged
+    select {node} as node, case_id, group_id, reason, {charged} as charged
     from read_parquet($files, hive_partitioning = false) where metric = $metric
 ), per_case as (
-    select key, case_id, any_value(group_id) as group_id, avg(charged) as score,
+    select node, case_id, any_value(group_id) as group_id, avg(charged) as score,
         count(charged) as structures,
         count(*) filter (reason = 'pred_empty') as misses,
         count(*) filter (reason = 'gt_empty') as false_alarms,
         count(*) filter (reason = 'failed') as failed
-    from scored group by key, case_id
+    from scored group by node, case_id
 )
-select cell, per_case.* exclude (key) from per_case join wanted using (key)
+select cell, per_case.* exclude (node) from per_case join wanted using (node)
 """
 
 _PREDICTIONS = """
 select cell, case_id, group_id, y_true, scores
-from read_parquet($files, hive_partitioning = false) join wanted using (key)
+from (select {node} as node, * from read_parquet($files, hive_partitioning = false))
+    join wanted using (node)
 where split = $split
 """
 
@@ -53,8 +54,7 @@ def case_scores(
         for reason, amount in charge.items()
     ]
     charged = " ".join(["case when reason is null then value", *whens, "end"])
-    query = _CASES.format(charged=charged)
-    return _read(query, files, {"metric": metric})
+    return _read(_CASES, files, {"metric": metric}, charged=charged)
 
 
 def predictions(files: Mapping[str, Path], *, split: str = "test") -> pa.Table:
@@ -72,18 +72,29 @@ def _as_sql(amount: Charge) -> str:
     return "diagonal_mm" if amount == "diagonal" else repr(float(amount))
 
 
-def _read(query: str, files: Mapping[str, Path], values: dict[str, str]) -> pa.Table:
-    paths = sorted({str(path) for path in files.values()})
-    wanted = pa.table(
-        {
-            "key": pa.array(files.keys(), pa.string()),
-            "cell": pa.array(range(len(files)), pa.int32()),
-        }
-    )
+def _read(
+    query: str, files: Mapping[str, Path], values: dict[str, str], **parts: str
+) -> pa.Table:
+    """Run a query over files; `wanted` says which cell each node is.
+
+    Where every file holds one node, its place in the list tells which: grouping by a
+    number costs a quarter less than by keys, which then need not be read at all.
+    """
+    paths = [str(path) for path in files.values()]
+    alone = len(set(paths)) == len(paths)
+    cells = pa.array(range(len(files)), pa.int32())
+    keys = pa.array(files.keys(), pa.string())
+    wanted = pa.table({"node": cells if alone else keys, "cell": cells})
+    node = "file_index::int" if alone else "key"
     with duckdb.connect() as connection:
+        # It would write to stdout, where --json promises one document and nothing else.
+        connection.execute("set enable_progress_bar = false")
         connection.register("wanted", wanted)
         try:
-            found = connection.sql(query, params={"files": paths, **values})
+            found = connection.sql(
+                query.format(node=node, **parts),
+                params={"files": paths if alone else sorted(set(paths)), **values},
+            )
             return found.to_arrow_table()
         except (duckdb.Error, OSError) as error:
             reason = str(error).splitlines()[0]
