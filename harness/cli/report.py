@@ -178,6 +178,10 @@ def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
 
 
 def _close(plan: Plan, store: Store, out: Path, written: list[Path]) -> None:
+    from ..plan.changed import changed_sources
+
+    for note in changed_sources(plan, store.done()):
+        say(f"Note: {note}.")
     missing = len(plan.todo)
     if missing:
         say(f"{counted(missing, 'cell')} of {len(plan.cells):,} not published yet.")

@@ -27,16 +27,21 @@ def add_parser(commands: Any) -> None:
 def status(args: argparse.Namespace) -> Exit:
     """Print the state of every cell; with --watch again and again while jobs run."""
     from ..plan import make_plan
+    from ..plan.changed import changed_sources
     from ..submit.status import status as look
 
     matrix = open_matrix(args)
     store = open_store(args, matrix)
     while True:
-        found = look(make_plan(matrix, store).cells, store)
+        plan = make_plan(matrix, store)
+        found = look(plan.cells, store)
+        notes = changed_sources(plan, store.done())
         if args.json:
-            emit_json(found.to_json())
+            emit_json({**found.to_json(), "notes": notes})
         else:
             say(found.to_text())
+            for note in notes:
+                say(f"note: {note}")
         if args.json or not args.watch or not found.active:
             return found.exit
         try:

@@ -76,7 +76,9 @@ def _run_node(store: Store, key: str, device: torch.device) -> Exit:
         msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
         raise UserError(msg)
     where = {"threads": torch.get_num_threads()}
-    attempt = store.begin(key, where, made_by=_made_by(spec))
+    made_by = _made_by(spec)
+    attempt = store.begin(key, where, made_by=made_by)
+    attempt.note(sources=made_by["sources"])  # in the manifest, where readers look
     node = Node(store, spec, attempt, device)
     if lacking := _missing_input(node):
         attempt.fail("blocked", f"{short(lacking)}, an input, is not published")

@@ -28,6 +28,7 @@ def test_a_pretrained_segmentation_cell_end_to_end(tiny):
     assert (
         about["sha256"] == store.manifest(pretrain).files["encoder.safetensors"].sha256
     )
+    assert "methods/smit.py" in store.manifest(pretrain).run["sources"]
     assert not any("mask_token" in name for name in weights)
     curves = tiny.table(pretrain, "curves")
     assert set(curves.quantity) == {"loss", "mip", "mpd", "itd"}
