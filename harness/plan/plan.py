@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
@@ -214,4 +215,13 @@ def make_plan(matrix: Matrix, store: Published | None = None) -> Plan:
 
     Raises DataError where data is there and wrong, or too small for a label budget.
     """
-    return Plan(matrix, store.done() if store is not None else {})
+    # A plan is a million small objects without cycles that live as long as the plan: the
+    # collector would walk through them again and again for nothing, a fifth of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return Plan(matrix, store.done() if store is not None else {})
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()

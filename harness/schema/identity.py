@@ -63,7 +63,8 @@ def key_of_digests(
 
     settings, data, seeds: results of `digest`; inputs: {role: key of the input node}.
     """
-    joined = "|".join([f"{role}={inputs[role]}" for role in sorted(inputs)])
+    roles = sorted(inputs) if len(inputs) > 1 else inputs
+    joined = "|".join([f"{role}={inputs[role]}" for role in roles])
     text = (
         f"{FORMAT_VERSION}|{kind}|{implementation}|{version}|"
         f"{settings}|{data}|{seeds}|{joined}"
