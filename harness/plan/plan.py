@@ -222,6 +222,5 @@ def make_plan(matrix: Matrix, store: Published | None = None) -> Plan:
     try:
         return Plan(matrix, store.done() if store is not None else {})
     finally:
-        gc.freeze()
         if collecting:
             gc.enable()
