@@ -180,7 +180,7 @@ def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
 def _close(plan: Plan, store: Store, out: Path, written: list[Path]) -> None:
     from ..plan.changed import changed_sources
 
-    for note in changed_sources(plan, store.done()):
+    for note in changed_sources(plan):
         say(f"Note: {note}.")
     missing = len(plan.todo)
     if missing:

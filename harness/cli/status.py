@@ -35,7 +35,7 @@ def status(args: argparse.Namespace) -> Exit:
     while True:
         plan = make_plan(matrix, store)
         found = look(plan.cells, store)
-        notes = changed_sources(plan, store.done())
+        notes = changed_sources(plan)
         if args.json:
             emit_json({**found.to_json(), "notes": notes})
         else:

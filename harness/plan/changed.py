@@ -8,23 +8,22 @@ nothing is computed again; whoever reads the results is told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from ..provenance import hash_sources
 from .plan import Plan
 
 
-def changed_sources(plan: Plan, published: Mapping[str, Any]) -> list[str]:
+def changed_sources(plan: Plan) -> list[str]:
     """Return a sentence per content file that differs from what published nodes ran.
 
-    published: {key: manifest}, whose `run` holds `sources`, {file: sha256}.
+    A manifest's `run` holds `sources`, {file: sha256}. Looks at what was published when
+    the plan was made, so that the two agree.
     """
     keys = [*plan.pretrained]
     keys += [cell.evaluate_key for cell in plan.done]
     used: Counter[tuple[str, str]] = Counter()
     for key in dict.fromkeys(keys):
-        sources = published[key].run.get("sources") or {}
+        sources = plan.published[key].run.get("sources") or {}
         used.update((str(name), str(digest)) for name, digest in sources.items())
     if not used:
         return []

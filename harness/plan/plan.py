@@ -37,12 +37,13 @@ class Plan:
 
     cells: all cells; done: those whose evaluation is published; todo: the others;
     pretrainings: the distinct ones of all cells, by key; missing_data: task -> why;
+    published: {key: manifest} as of the planning;
     unpublished: keys of the pretrainings that a cell still waits for.
     """
 
     def __init__(self, matrix: Matrix, published: Mapping[str, Any]) -> None:
         self.matrix = matrix
-        self._published = published
+        self.published = published
         self._data = Data(matrix)
         self._parts = Parts(matrix, self._data)
         keys = Keys(matrix, self._parts)
@@ -155,14 +156,14 @@ class Plan:
 
     def cost(self) -> Cost:
         """Return what the missing nodes will cost, as far as past runs tell."""
-        return estimate(self._published, self.cells, self.pretrainings, self.missing)
+        return estimate(self.published, self.cells, self.pretrainings, self.missing)
 
     def cost_by_kind(self) -> dict[str, Cost]:
         """Return the cost of the missing nodes of each kind that has any."""
         kinds = dict.fromkeys(group[0] for _, group in self.missing)
         return {
             kind: estimate(
-                self._published,
+                self.published,
                 self.cells,
                 self.pretrainings,
                 [node for node in self.missing if node[1][0] == kind],

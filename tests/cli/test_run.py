@@ -30,7 +30,7 @@ def command(workshop, monkeypatch):
     """Run `harness <words>` on the workshop's jobs; return the exit code."""
     written, reported = [], []
     plan = SimpleNamespace(
-        cells=workshop.cells, jobs=workshop.todo, done=[], pretrained=set(),
+        cells=workshop.cells, jobs=workshop.todo, done=[], pretrained=set(), published={},
         write_specs=lambda _, jobs: written.append(len(jobs)),
     )  # fmt: skip
     monkeypatch.setattr(commands, "_plan", lambda _: (plan, workshop.store))

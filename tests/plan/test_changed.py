@@ -19,9 +19,9 @@ def test_a_changed_method_file_is_named_with_how_many_results(bench):
         key: manifest(sources=sources) for key in make_plan(matrix, None).pretrainings
     }
     plan = make_plan(matrix, SimpleNamespace(done=lambda: published))
-    assert changed_sources(plan, published) == []
+    assert changed_sources(plan) == []
     path.write_text(path.read_text() + "# another thought\n")
-    (note,) = changed_sources(plan, published)
+    (note,) = changed_sources(plan)
     assert note.startswith("methods/masked.py has changed since 2 of the published")
     assert "raise its version" in note
 
@@ -30,4 +30,4 @@ def test_results_without_sources_say_nothing(bench):
     matrix = bench.load()
     published = {key: manifest() for key in make_plan(matrix, None).pretrainings}
     plan = make_plan(matrix, SimpleNamespace(done=lambda: published))
-    assert changed_sources(plan, published) == []
+    assert changed_sources(plan) == []
