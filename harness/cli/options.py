@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from ..matrix import Matrix
     from ..store import Store
 
+BENCHMARK = Path("benchmark.yaml")  # where no other file is named
+
 
 def global_options(*, top_level: bool) -> argparse.ArgumentParser:
     """Return a parent parser with the global options.
@@ -26,7 +28,7 @@ def global_options(*, top_level: bool) -> argparse.ArgumentParser:
             *names, default=default if top_level else nothing, **settings
         )
 
-    add("-b", "--benchmark", type=Path, default=Path("benchmark.yaml"), metavar="FILE",
+    add("-b", "--benchmark", type=Path, default=BENCHMARK, metavar="FILE",
         help="benchmark file (default: benchmark.yaml)")  # fmt: skip
     add("--results", type=Path, default=None, metavar="DIR",
         help="results folder (default: results/ beside methods/, tasks/)")  # fmt: skip

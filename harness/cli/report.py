@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import Exit, UserError
-from .options import add_command, open_matrix, open_store
+from .options import BENCHMARK, add_command, filters, open_matrix, open_store
 from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
     from ..plan import Plan
+    from ..report.evidence import Options
+    from ..report.scope import Scope
     from ..report.table import Table
     from ..store import Store
 
@@ -52,19 +54,21 @@ def add_parser(commands: Any) -> None:
         help="what a missed structure or a false alarm counts as: hd95=diagonal or "
         "hd95=exclude, dice=exclude or dice=one",
     )
+    command.add_argument(
+        "--published",
+        action="store_true",
+        help="report everything in the results folder by its labels, without a "
+        "benchmark file (as where there is none)",
+    )
     command.set_defaults(handler=report)
 
 
 def report(args: argparse.Namespace) -> Exit:
     """Draw what the options ask for."""
-    from ..plan import make_plan
-
-    matrix = open_matrix(args)
-    store = open_store(args, matrix)
-    plan = make_plan(matrix, store)
-    out = args.out if args.out is not None else default_folder(plan)
+    scope, store, plan = _scope(args)
+    out = args.out if args.out is not None else scope.folder
     formats = _formats(args)
-    drawn = _draw(args, plan, store)
+    drawn = _draw(scope, store, _options(args), args.table)
     if args.json:
         from ..report.render import render
 
@@ -77,26 +81,62 @@ def report(args: argparse.Namespace) -> Exit:
         written += _write(table, out / "tables" / stem, formats - {"term"})
     if args.table is None and args.format is None:
         written += figures(drawn, out / "figures")
-    _close(plan, store, out, written)
+    _close(scope, plan, store, out, written)
     return Exit.DONE
+
+
+def _scope(args: argparse.Namespace) -> tuple[Scope, Store, Plan | None]:
+    """Return what to report on: a benchmark file's cells, or all that is published."""
+    from ..report.scope import scope_of_plan
+    from ..store import Store
+
+    if args.published or (args.benchmark == BENCHMARK and not BENCHMARK.exists()):
+        from ..report.published import scope_of_store
+
+        results = args.results if args.results is not None else Path("results")
+        if not results.is_dir():
+            msg = (
+                f"there is no {args.benchmark} and no results folder {results}: name "
+                "one of them with -b FILE or --results DIR"
+            )
+            raise UserError(msg)
+        store = Store(results)
+        return scope_of_store(store, filters(args)), store, None
+    from ..plan import make_plan
+
+    matrix = open_matrix(args)
+    store = open_store(args, matrix)
+    plan = make_plan(matrix, store)
+    _hint_published(plan, store)
+    return scope_of_plan(plan), store, plan
+
+
+def _hint_published(plan: Plan, store: Store) -> None:
+    """Say it where the file's cells are all missing while the folder holds others."""
+    if plan.done or not plan.published:
+        return
+    others = sum(manifest.kind == "evaluate" for manifest in plan.published.values())
+    if others:
+        msg = (
+            f"none of the {counted(len(plan.cells), 'cell')} of {plan.matrix.path} is "
+            f"published, but {store.root} holds {counted(others, 'evaluation')} of other "
+            "settings: start these cells with harness run, or see those with harness "
+            "report --published"
+        )
+        raise UserError(msg)
 
 
 def print_report(plan: Plan, store: Store) -> None:
     """Print and write every table of a plan into its default folder, after a run."""
-    from ..report.matrix_tables import tables
+    from ..report.scope import scope_of_plan
 
-    drawn = dict(tables(plan, store))
-    out = default_folder(plan)
+    scope = scope_of_plan(plan)
+    drawn = _draw(scope, store)
     _print(drawn)
-    written = figures(drawn, out / "figures")
+    written = figures(drawn, scope.folder / "figures")
     for stem, table in drawn.items():
-        written += _write(table, out / "tables" / stem, set(WRITTEN))
-    _close(plan, store, out, written)
-
-
-def default_folder(plan: Plan) -> Path:
-    """Return reports/<name of the benchmark file>, beside methods/ and tasks/."""
-    return plan.matrix.content.roots[0] / "reports" / plan.matrix.path.stem
+        written += _write(table, scope.folder / "tables" / stem, set(WRITTEN))
+    _close(scope, plan, store, scope.folder, written)
 
 
 def _formats(args: argparse.Namespace) -> set[str]:
@@ -112,8 +152,8 @@ def _formats(args: argparse.Namespace) -> set[str]:
     return asked
 
 
-def _draw(args: argparse.Namespace, plan: Plan, store: Store) -> dict[str, Table]:
-    from ..report.matrix_tables import tables
+def _options(args: argparse.Namespace) -> Options:
+    from ..report.evidence import Options
 
     undefined = {}
     for pair in args.undefined:
@@ -122,7 +162,17 @@ def _draw(args: argparse.Namespace, plan: Plan, store: Store) -> dict[str, Table
             msg = f"--undefined {pair}: expected dice=POLICY or hd95=POLICY"
             raise UserError(msg)
         undefined[metric] = policy
-    return dict(tables(plan, store, args.table, undefined=undefined))
+    return Options(undefined=undefined)
+
+
+def _draw(
+    scope: Scope, store: Store, options: Options | None = None, name: str | None = None
+) -> dict[str, Table]:
+    from ..report.catalogue import tables
+    from ..report.evidence import Evidence
+    from ..report.reader import StoreReader
+
+    return dict(tables(Evidence(scope, StoreReader.of(store), options), name))
 
 
 def _print(drawn: dict[str, Table]) -> None:
@@ -177,14 +227,20 @@ def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
     return written
 
 
-def _close(plan: Plan, store: Store, out: Path, written: list[Path]) -> None:
-    from ..plan.changed import changed_sources
+def _close(
+    scope: Scope, plan: Plan | None, store: Store, out: Path, written: list[Path]
+) -> None:
+    if plan is not None:
+        from ..plan.changed import changed_sources
 
-    for note in changed_sources(plan):
-        say(f"Note: {note}.")
-    missing = len(plan.todo)
-    if missing:
-        say(f"{counted(missing, 'cell')} of {len(plan.cells):,} not published yet.")
+        for note in changed_sources(plan):
+            say(f"Note: {note}.")
+        missing = len(plan.todo)
+        if missing:
+            all_cells = f"{len(plan.cells):,}"
+            say(f"{counted(missing, 'cell')} of {all_cells} not published yet.")
+    else:
+        say(f"{counted(len(scope.cells), 'published evaluation')}.")
     if written:
         say(f"Written: {counted(len(written), 'file')} under {out}")
     say(f"Results: {store.root}")

@@ -12,7 +12,7 @@ from ..schema.errors import UserError
 
 FIELDS = (
     "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
-    "pretraining_seed",
+    "pretraining_seed", "tier",
 )  # fmt: skip
 _CONDITION = re.compile(r"^\s*([a-z_]+)\s*(!=|=)\s*(.+?)\s*$")
 

@@ -169,6 +169,7 @@ def filtered(matrix: Matrix, chosen: Filter) -> Matrix:
     chosen.check("fold", matrix.chosen_folds)
     chosen.check("seed", matrix.seeds)
     chosen.check("pretraining_seed", known_pretraining)
+    chosen.check("tier", [matrix.tier])
     tasks = (_filtered_task(each, chosen) for each in matrix.tasks)
     kept = {
         "methods": tuple(each for each in matrix.methods if _keeps(each, chosen)),

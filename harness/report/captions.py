@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from ..analyse.scores import Layout, Policy
-from ..schema.task import Metric, TaskSpec
+from ..schema.task import Metric
+from .scope import TaskFacts
 from .table import LOWER_IS_BETTER, Entry, Kind
 
 ONE_PRETRAINING = (
@@ -122,14 +123,14 @@ def _marks(kind: Kind, entries: Sequence[Entry], layout: Layout) -> list[str]:
     return notes
 
 
-def heading(name: str, spec: TaskSpec) -> str:
+def heading(name: str, facts: TaskFacts) -> str:
     """Return a task's name as tables show it."""
-    return f"{name} (synthetic)" if spec.synthetic else name
+    return f"{name} (synthetic)" if facts.synthetic else name
 
 
 def of_block(
     task: str,
-    spec: TaskSpec,
+    facts: TaskFacts,
     entries: Iterable[Entry],
     *,
     metric: Metric,
@@ -142,19 +143,19 @@ def of_block(
     cell has, of all that any cell has, by task.
     """
     notes = []
-    if spec.synthetic:
+    if facts.synthetic:
         notes.append(f"{task} is synthetic: generated images, not patients.")
-    found = available.get(task, spec.cases)
-    if found != spec.cases:
-        notes.append(f"{task} is partial: {found} of {spec.cases} cases.")
-    if metric == "kappa" and spec.target is not None:
+    found = available.get(task, facts.cases)
+    if found != facts.cases:
+        notes.append(f"{task} is partial: {found} of {facts.cases} cases.")
+    if metric == "kappa":
         kind = "quadratic weights (ordered grades)"
-        notes.append(f"Kappa: {kind if spec.target.ordinal else 'unweighted'}.")
+        notes.append(f"Kappa: {kind if facts.ordinal else 'unweighted'}.")
     common, every = shared.get(task, (0, 0))
     if common != every:
         notes.append(f"Only the {common} of {every} test cases that all cells share.")
     for entry in entries:
-        if entry.mean is None and entry.reason:
+        if entry.reason:
             name = f"{entry.method} ({entry.encoder}), {entry.budget}"
             notes.append(f"{name}: {entry.reason}.")
         if entry.patients and entry.patients != entry.cases:

@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..analyse.classified import draw_groups
 from ..analyse.intervals import Intervals, two_way
 from ..analyse.predictions import Statistic
-from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, stack
-from ..metrics.classification import Weights
-from .reader import Reader
+from ..analyse.scores import CaseMetric, Layout, Stacked
+from ..schema.identity import short
+from .evidence import Evidence
 from .table import RULES, Entry, Kind, budget_order
-
-DRAWS = 2000
 
 # What an estimate is of: a group, or two groups (larger and smaller label budget).
 Place = tuple[int, ...]
+Found = dict[Place, Entry]
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,16 @@ class Wanted:
     layout: Layout
     places: tuple[Place, ...]
     groups: Mapping[int, Mapping[str, Any]]
+    keys: Mapping[int, tuple[str, ...]]
 
     @classmethod
     def of(cls, layout: Layout, kind: Kind) -> Wanted:
         """Want every group, or each method's largest label budget with each smaller."""
         groups = {int(g): row for g, row in layout.groups.to_dict("index").items()}
+        named = layout.cells.evaluate_key.groupby(layout.cells.group)
+        keys = {int(g): tuple(map(short, dict.fromkeys(some))) for g, some in named}
         if kind == "scores":
-            return cls(layout, tuple((group,) for group in groups), groups)
+            return cls(layout, tuple((group,) for group in groups), groups, keys)
         families: dict[tuple[str, ...], list[int]] = {}
         for group, row in groups.items():
             family = (row["method"], row["encoder"], row["task"], row["protocol"])
@@ -44,7 +45,7 @@ class Wanted:
         for some in families.values():
             some.sort(key=lambda group: budget_order(groups[group]["label_budget"]))
             places += [(some[-1], smaller) for smaller in some[:-1]]
-        return cls(layout, tuple(places), groups)
+        return cls(layout, tuple(places), groups, keys)
 
     def blank(self, place: Place) -> Entry:
         """Return an entry without a number; of a gap, the cells of both count."""
@@ -57,11 +58,11 @@ class Wanted:
             budget=" - ".join(row["label_budget"] for row in rows),
             done=sum(int(row["done"]) for row in rows),
             planned=sum(int(row["planned"]) for row in rows),
+            keys=tuple(key for group in place for key in self.keys.get(group, ())),
         )
 
-    def estimate(self, place: Place, intervals: Intervals, row: int) -> Entry:
-        """Return an entry with the numbers of one row of intervals."""
-        entry = self.blank(place)
+    def estimate(self, entry: Entry, intervals: Intervals, row: int) -> Entry:
+        """Return a blank entry with the numbers of one row of intervals."""
         if not intervals.cases[row]:
             return entry
         rule = RULES[int(intervals.rule[row])]
@@ -77,22 +78,14 @@ class Wanted:
         )
 
 
-def of_cases(
-    metric: CaseMetric,
-    wanted: Wanted,
-    reader: Reader,
-    *,
-    rule: Policy,
-    level: float,
-) -> dict[Place, Entry]:
+def of_cases(metric: CaseMetric, wanted: Wanted, evidence: Evidence) -> Found:
     """Return means over cases, or differences paired by case and seed."""
-    keys = list(wanted.layout.cells.evaluate_key)
-    rows = reader.case_scores(keys, metric=metric, charge=rule.charge)
-    found: dict[Place, Entry] = {}
+    found: Found = {}
     by_task: dict[str, list[Place]] = {}
     for place in wanted.places:
         by_task.setdefault(wanted.groups[place[0]]["task"], []).append(place)
-    for task, stacked in stack(rows, wanted.layout).items():
+    for task, stacked in evidence.stacked(metric).items():
+        level = evidence.options.level
         found.update(_of_task(stacked, wanted, by_task[task], level=level))
     return found
 
@@ -111,7 +104,7 @@ def _of_task(
     intervals = two_way(scores, level=level)
     found = {}
     for row, place in enumerate(mine):
-        entry = wanted.estimate(place, intervals, row)
+        entry = wanted.estimate(wanted.blank(place), intervals, row)
         if not entry.cases:
             entry = replace(entry, reason="no structure of any case has a value")
         if len(place) == 1:
@@ -126,23 +119,19 @@ def _of_task(
     return found
 
 
-def of_predictions(
-    metric: Statistic,
-    wanted: Wanted,
-    reader: Reader,
-    *,
-    weights: Mapping[str, Weights],
-    level: float,
-    seed: int,
-) -> tuple[dict[Place, Entry], dict[str, tuple[int, int]]]:
-    """Return means over seeds of a statistic, and the test cases shared, by task."""
-    rows = reader.predictions(list(wanted.layout.cells.evaluate_key))
-    drawn = draw_groups(
-        rows, wanted.layout, metric, kappa_weights=weights, seed=seed, draws=DRAWS
-    )
-    found: dict[Place, Entry] = {}
+def of_predictions(metric: Statistic, wanted: Wanted, evidence: Evidence) -> Found:
+    """Return means over seeds of a statistic, or differences between budgets."""
+    level = evidence.options.level
+    found: Found = {}
+    drawn = evidence.drawn(metric)
+    unusable = evidence.unusable(metric)
     of_group = {group: one for one in drawn.values() for group in one.draws}
     for place in wanted.places:
+        left_out = int(sum(unusable.get(group, 0) for group in place))
+        if left_out:
+            blank = wanted.blank(place)
+            said = f"left out {left_out} of {blank.planned} cells: scores not finite"
+            found[place] = replace(blank, reason=said)
         source = of_group.get(place[0])
         if source is None or not all(group in source.draws for group in place):
             continue
@@ -153,5 +142,6 @@ def of_predictions(
             reason = "undefined on these test cases, where a class is absent"
             found[place] = replace(wanted.blank(place), reason=reason)
         else:
-            found[place] = wanted.estimate(place, intervals, 0)
-    return found, {task: one.shared for task, one in drawn.items()}
+            blank = found.get(place) or wanted.blank(place)
+            found[place] = wanted.estimate(blank, intervals, 0)
+    return found

@@ -30,7 +30,8 @@ class Entry:
 
     mean is None where nothing is published or nothing is defined, with the `reason`;
     low and high are None where there is no interval (rule 'none'). For a gap `budget`
-    names both budgets. done of planned cells are published.
+    names both budgets. done of planned cells are published; keys: folder names (16
+    digits) of the evaluations that the number is computed from.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Entry:
     failed: int = 0
     best: bool = False
     reason: str | None = None
+    keys: tuple[str, ...] = ()
 
     @property
     def missing(self) -> int:

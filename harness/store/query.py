@@ -17,7 +17,10 @@ Charge = float | Literal["diagonal"] | None
 
 _CASES = """
 with scored as (
-    select {node} as node, case_id, group_id, reason, {charged} as charged
+    select {node} as node, case_id, group_id,
+        case when coalesce(isfinite(value), reason is not null) then reason
+            else 'failed' end as reason,
+        case when coalesce(isfinite(value), true) then {charged} end as charged
     from read_parquet($files, hive_partitioning = false) where metric = $metric
 ), per_case as (
     select node, case_id, any_value(group_id) as group_id, avg(charged) as score,
@@ -47,7 +50,8 @@ def case_scores(
     charge: what each reason counts as, by default nothing. Columns: cell (int32, the
     place of the key in `files`), case_id, group_id, score (null where no structure
     counts), structures (how many count), misses (pred_empty), false_alarms (gt_empty),
-    failed. Raises DataError where a file cannot be read.
+    failed (values that are not finite or null without a reason are among them). Raises
+    DataError where a file cannot be read.
     """
     whens = [
         f"when reason = '{reason}' then {_as_sql(amount)}"

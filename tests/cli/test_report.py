@@ -174,3 +174,36 @@ def test_verify_finds_a_changed_file(run, bench):
     code, out, _ = run("verify", "--json")
     assert code == 1
     assert [one["key"] for one in json.loads(out)["problems"]] == [key]
+
+
+def test_without_a_benchmark_file_the_results_folder_is_reported(run, bench, tmp_path):
+    publish(bench)
+    bench.path.rename(tmp_path / "gone.yaml")
+    code, out, err = run("report", "--table", "dice")
+    assert (code, err) == (0, "")
+    assert "0.815 [" in out
+    assert "planned and are" in out
+    code, out, _ = run("report", "--table", "dice", "--filter", "method=plain")
+    assert "masked" not in out
+    code, out, err = run("report", "--results", str(tmp_path / "nowhere"))
+    assert (code, out) == (2, "")
+    assert "there is no benchmark.yaml and no results folder" in err
+
+
+def test_a_changed_benchmark_file_points_to_what_is_published(run, bench):
+    publish(bench)
+    bench.write(bench.path.read_text().replace("steps: 7", "steps: 8"))
+    code, out, err = run("report", "--table", "dice")
+    assert (code, out) == (2, "")
+    assert "holds 8 evaluations of other settings" in err
+    assert "harness report --published" in err
+    code, out, err = run("report", "--table", "dice", "--published")
+    assert (code, err) == (0, "")
+    assert "0.815 [" in out
+
+
+def test_a_benchmark_file_that_was_named_must_be_there(run, bench):
+    publish(bench)
+    code, _, err = run("report", "-b", "other.yaml")
+    assert code == 2
+    assert "other.yaml" in err

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.report.evidence import Evidence, Options
+from harness.report.scope import Scope, TaskFacts
+from harness.report.tables import build
 from harness.schema.task import TaskSpec
 
 
@@ -22,7 +25,7 @@ def spec(kind="segmentation", **changes):
     else:
         common |= {"target": {"name": "grade", "classes": ("x", "y", "z")}}
         common |= {"metrics": ("auc", "kappa")}
-    return TaskSpec.model_validate({**common, **changes})
+    return TaskFacts.of(TaskSpec.model_validate({**common, **changes}))
 
 
 def records(tasks=("organs",), methods=("random", "mae"), seeds=(0, 1, 2), **changes):
@@ -88,6 +91,27 @@ class MadeReader:
                 for i in range(60)
             ]  # fmt: skip
         return pd.DataFrame(rows)
+
+
+def evidence(cells, reader, tasks, *, available=None, **options):
+    cells = cells.assign(**({} if "tier" in cells else {"tier": "small"}))
+    scope = Scope("bench", cells, tasks, available or {})
+    return Evidence(scope, reader, Options(**options))
+
+
+@pytest.fixture
+def make_evidence():
+    return evidence
+
+
+@pytest.fixture
+def make_table():
+    """Build a table of a metric from cells, a reader and tasks."""
+
+    def made(metric, cells, reader, tasks, *, kind="scores", **options):
+        return build(metric, evidence(cells, reader, tasks, **options), kind=kind)
+
+    return made
 
 
 @pytest.fixture

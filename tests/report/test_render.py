@@ -11,18 +11,19 @@ import pytest
 
 from harness.report.figures import budget_curves
 from harness.report.render import render
-from harness.report.tables import build
 from harness.schema.errors import UserError
 
 
 @pytest.fixture
-def table(make_cells, make_reader, make_spec):
+def table(make_table, make_cells, make_reader, make_spec):
     cells = make_cells(methods=("random", "mae_75%"))
     cells["method"] = cells.method.str.replace("mae_75%", "mae_75%_|x")
     cells.loc[
         (cells.method == "random") & (cells.label_budget == "5-shot"), "state"
     ] = "todo"
-    return build("dice", cells, make_reader(), {"organs": make_spec(synthetic=True)})
+    return make_table(
+        "dice", cells, make_reader(), {"organs": make_spec(synthetic=True)}
+    )
 
 
 def test_terminal(table):
@@ -90,9 +91,9 @@ def test_csv_and_json_hold_the_same_unrounded_numbers(table):
     assert document["notes"] == list(table.notes)
 
 
-def test_gaps_show_signs(make_cells, make_reader, make_spec):
+def test_gaps_show_signs(make_table, make_cells, make_reader, make_spec):
     tasks = {"organs": make_spec()}
-    table = build("dice", make_cells(), make_reader(), tasks, kind="gap")
+    table = make_table("dice", make_cells(), make_reader(), tasks, kind="gap")
     text = render(table, "term")
     assert "100% - 5-shot" in text
     assert re.search(r"\+0\.\d{3} \[\+0\.\d{3}, \+0\.\d{3}\]", text)
@@ -102,10 +103,10 @@ def test_gaps_show_signs(make_cells, make_reader, make_spec):
 
 
 def test_a_single_case_says_that_there_is_no_interval(
-    make_cells, make_reader, make_spec
+    make_table, make_cells, make_reader, make_spec
 ):
     cells = make_cells(seeds=(0,))
-    table = build("dice", cells, make_reader(cases=1), {"organs": make_spec()})
+    table = make_table("dice", cells, make_reader(cases=1), {"organs": make_spec()})
     assert "(no interval)" in render(table, "term")
     assert "*" not in render(table, "term")
 
@@ -115,11 +116,11 @@ def test_an_unknown_format_is_named(table):
         render(table, "tx")
 
 
-def test_curves(table, tmp_path, make_cells, make_reader, make_spec):
+def test_curves(make_table, table, tmp_path, make_cells, make_reader, make_spec):
     picture, data = budget_curves(table, tmp_path / "figures")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert data.read_text() == render(table, "csv")
     tasks = {"organs": make_spec()}
-    gap = build("dice", make_cells(), make_reader(), tasks, kind="gap")
+    gap = make_table("dice", make_cells(), make_reader(), tasks, kind="gap")
     with pytest.raises(UserError, match="needs the table of means"):
         budget_curves(gap, tmp_path)

@@ -112,3 +112,23 @@ def test_an_unreadable_file_is_named_in_one_sentence(store, tmp_path):
         case_scores({**files, "x": broken}, metric="dice", charge=CHARGE)
     with pytest.raises(DataError, match=r"cannot be read.*gone\.parquet"):
         case_scores({"x": tmp_path / "gone.parquet"}, metric="dice", charge=CHARGE)
+
+
+def test_values_that_are_not_finite_count_as_failed(tmp_path):
+    rows = [
+        {
+            "key": "k", "case_id": f"c{i}", "group_id": "p", "structure": "liver",
+            "metric": "dice", "value": value, "reason": None, "diagonal_mm": 1.0,
+        }
+        for i, value in enumerate([0.5, float("nan"), float("inf"), None])
+    ]  # fmt: skip
+    path = tmp_path / "c.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=CASES), path)
+    found = case_scores({"k": path}, metric="dice", charge=CHARGE).to_pylist()
+    by_case = {row["case_id"]: (row["score"], row["failed"]) for row in found}
+    assert by_case == {
+        "c0": (0.5, 0),
+        "c1": (None, 1),
+        "c2": (None, 1),
+        "c3": (None, 1),
+    }

@@ -1,0 +1,131 @@
+"""What a report is about: cells, what is known of their tasks, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..schema.identity import short
+from ..schema.task import TaskSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..plan import Plan
+
+# One row per cell. state: 'done' where evaluate_key is published, else missing.
+CELLS = (
+    "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
+    "subset_seed", "pretraining_seed", "pretraining_key", "evaluate_key", "state",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What tables say of a task.
+
+    Taken from a task file, or from the copy of one that an older harness kept beside a
+    result: what is not needed here may have changed since.
+    """
+
+    title: str
+    kind: str
+    metrics: tuple[str, ...]
+    structures: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    ordinal: bool = False
+    synthetic: bool = False
+    cases: int = 0
+    modality: str = ""
+
+    @classmethod
+    def of(cls, spec: TaskSpec | Mapping[str, Any]) -> TaskFacts:
+        """Read a specification, or its JSON as spec.json holds it."""
+        text = spec.model_dump(mode="json") if isinstance(spec, TaskSpec) else spec
+        target = text.get("target") or {}
+        structures = text.get("structures") or {}
+        return cls(
+            title=str(text.get("title", "")),
+            kind=str(text.get("kind", "")),
+            metrics=tuple(map(str, text.get("metrics") or ())),
+            structures=tuple(sorted(structures, key=structures.__getitem__)),
+            classes=tuple(map(str, target.get("classes") or ())),
+            ordinal=bool(target.get("ordinal", False)),
+            synthetic=bool(text.get("synthetic", False)),
+            cases=int(text.get("cases") or 0),
+            modality=str(text.get("modality", "")),
+        )
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Cells in the order in which tables show them, and their tasks.
+
+    name: of the report; cells: columns CELLS, `tier` and `adapt_key`; available:
+    labelled cases that were found, by task, where that is known; planned: whether what
+    is missing is known, which takes a benchmark file; notes: sentences for every table.
+    """
+
+    name: str
+    cells: pd.DataFrame = field(repr=False)
+    tasks: Mapping[str, TaskFacts]
+    available: Mapping[str, int] = field(default_factory=dict)
+    planned: bool = True
+    notes: tuple[str, ...] = ()
+    beside: Path = field(default_factory=Path)
+
+    @property
+    def folder(self) -> Path:
+        """Where a report goes by default: reports/NAME, beside the content folders."""
+        return self.beside / "reports" / self.name
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that a task scores, in the order of the tasks."""
+        return tuple(dict.fromkeys(m for t in self.tasks.values() for m in t.metrics))
+
+
+def scope_of_plan(plan: Plan) -> Scope:
+    """Take the cells of a benchmark file, published or not."""
+    import pandas as pd
+
+    done = {cell.evaluate_key for cell in plan.done}
+    tier = plan.matrix.tier
+    rows = [
+        {
+            "method": cell.method,
+            "encoder": cell.encoder,
+            "task": cell.task,
+            "protocol": cell.protocol,
+            "label_budget": cell.budget,
+            "fold": cell.fold,
+            "seed": cell.seed,
+            "subset_seed": cell.subset_seed,
+            "pretraining_seed": cell.pretraining_seed,
+            "pretraining_key": cell.pretrain_key,
+            "adapt_key": cell.adapt_key,
+            "evaluate_key": cell.evaluate_key,
+            "state": "done" if cell.evaluate_key in done else "missing",
+            "tier": tier,
+        }
+        for cell in plan.cells
+    ]
+    listings = {task.name: plan.listing(task.name) for task in plan.matrix.tasks}
+    return Scope(
+        name=plan.matrix.path.stem,
+        cells=pd.DataFrame.from_records(rows, columns=[*CELLS, "adapt_key", "tier"]),
+        tasks={task.name: TaskFacts.of(task.spec) for task in plan.matrix.tasks},
+        available={
+            name: len(listing.cases)
+            for name, listing in listings.items()
+            if listing.cases is not None
+        },
+        beside=plan.matrix.content.roots[0],
+    )
+
+
+def keys_of(cells: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names (16 digits) of the evaluate nodes of published cells."""
+    return tuple(short(key) for key in cells.evaluate_key[cells.state == "done"])
