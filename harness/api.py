@@ -75,13 +75,20 @@ class MethodSettings(BaselineSettings):
 
 
 class Method(nn.Module):
-    """How an encoder gets its weights. Variants are YAML, never subclasses."""
+    """How an encoder gets its weights. Variants are YAML, never subclasses.
+
+    Between steps nothing lives but parameters, registered buffers and `step`: what
+    evolves in training (teacher, centres, queues, prototypes) is one of these, and no
+    method counts for itself. A training resumes from exactly that.
+    """
 
     Settings: ClassVar[type[BaselineSettings]]
     version: ClassVar[int]
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
     dims: ClassVar[tuple[int, ...]] = (3,)
     pretrains: ClassVar[bool] = True
+
+    step: int = 0  # global, 0-based; the training loop sets it before every `loss`
 
     def __init__(
         self,

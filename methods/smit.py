@@ -148,7 +148,6 @@ class SMIT(Method):
             Center(settings.prototypes, momentum=settings.center_momentum)
             for _ in range(2)
         )
-        self.step = 0
         self._teacher_saw: _Seen | None = None
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
@@ -202,7 +201,6 @@ class SMIT(Method):
         self.teacher.update(
             self.student, momentum_at(step, total, self.settings.momentum)
         )
-        self.step = step + 1
 
     def encoder(self) -> nn.Module:
         """Return the student's encoder, as the released code exports it (METHODS 0)."""

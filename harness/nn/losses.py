@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from . import collective
+
 
 def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
     """Σ m |x - x̂| / (C Σ m): absolute error over hidden voxels only (METHODS 1.13).
@@ -14,7 +16,7 @@ def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
     """
     weight = hidden.to(x_hat.dtype)
     total = ((x_hat - x).abs() * weight).sum()
-    return total / (weight.sum() * x.shape[1]).clamp(min=1)
+    return total / _mean_count(weight.sum() * x.shape[1])
 
 
 def distillation_ce(
@@ -39,7 +41,17 @@ def distillation_ce(
     if weight is None:
         return entropy.mean()
     weight = weight.to(entropy.dtype)
-    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+    return (entropy * weight).sum() / _mean_count(weight.sum())
+
+
+def _mean_count(count: Tensor) -> Tensor:
+    """Return the mean over ranks of what is averaged over, at least 1 in all.
+
+    Ranks may count differently. Each divides its sum by this one number, so that the
+    mean of their losses is the average over the whole batch.
+    """
+    total = collective.sum_over_ranks(count).clamp(min=1)
+    return total / collective.world_size()
 
 
 class Center(nn.Module):
@@ -62,11 +74,11 @@ class Center(nn.Module):
 
 
 def batch_mean(logits: Tensor) -> Tensor:
-    """Mean of (..., K) over everything but K. Returns (K,).
+    """Mean of (..., K) over everything but K, and over all ranks. Returns (K,).
 
-    With several ranks the sum and the count are what must be all-reduced, here and
-    nowhere else: centres that differ between ranks let the teacher drift.
+    Centres that differed between ranks would let their teachers drift apart.
     """
-    rows = logits.detach().reshape(-1, logits.shape[-1]).float()
-    total, count = rows.sum(dim=0), len(rows)
-    return total / count
+    rows = logits.detach().reshape(-1, logits.shape[-1])
+    if rows.dtype in (torch.float16, torch.bfloat16):
+        rows = rows.float()
+    return collective.mean_over_ranks(rows.sum(dim=0) / len(rows))

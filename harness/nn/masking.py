@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .draws import rows
+
 
 def random_units(
     batch: int,
@@ -27,7 +29,9 @@ def random_units(
         raise ValueError(msg)
     units = math.prod(grid)
     hidden = math.ceil(ratio * units - 1e-9)  # 0.1 * 30 is 3.0000000000000004
-    noise = torch.rand(batch, units, generator=rng, device=rng.device)
+    noise = rows(
+        batch, lambda n: torch.rand(n, units, generator=rng, device=rng.device)
+    )
     chosen = noise.argsort(dim=1)[:, :hidden]
     mask = torch.zeros(batch, units, dtype=torch.bool, device=rng.device)
     mask.scatter_(1, chosen, value=True)

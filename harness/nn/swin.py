@@ -18,6 +18,7 @@ from torch.nn import functional
 from ..schema.errors import UserError
 from ..schema.task import Closed, Tier
 from .attention import window_attention
+from .draws import rows
 from .features import Features
 from .init import initialise
 from .masking import spread
@@ -238,8 +239,8 @@ class _Block(nn.Module):
         if not self.training or self.drop_path == 0:
             return x
         keep = 1 - self.drop_path
-        draw = torch.rand(len(x), generator=rng, device=rng.device) < keep
-        return x * (draw.to(x) / keep).view(-1, 1, 1, 1, 1)
+        draw = rows(len(x), lambda n: torch.rand(n, generator=rng, device=rng.device))
+        return x * ((draw < keep).to(x) / keep).view(-1, 1, 1, 1, 1)
 
 
 class _WindowAttention(nn.Module):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+
+from .draws import rows
 
 
 def random_view(region: Tensor, size: Sequence[int], rng: torch.Generator) -> Tensor:
@@ -18,14 +21,16 @@ def random_view(region: Tensor, size: Sequence[int], rng: torch.Generator) -> Te
     index: list[Tensor] = []
     for axis, side in enumerate(size):
         room = region.shape[2 + axis] - side
-        start = torch.randint(
-            0, room + 1, (batch,), generator=rng, device=rng.device
-        ).to(region.device)
+        start = rows(batch, partial(_starts, room, rng)).to(region.device)
         place = start[:, None] + torch.arange(side, device=region.device)  # (B, side)
         index.append(place.view(batch, *(side if a == axis else 1 for a in range(3))))
-    rows = torch.arange(batch, device=region.device).view(batch, 1, 1, 1)
+    which = torch.arange(batch, device=region.device).view(batch, 1, 1, 1)
     channel_last = region.movedim(1, -1)  # (B, D, H, W, C)
-    return channel_last[rows, *index].movedim(-1, 1).contiguous()
+    return channel_last[which, *index].movedim(-1, 1).contiguous()
+
+
+def _starts(room: int, rng: torch.Generator, number: int) -> Tensor:
+    return torch.randint(0, room + 1, (number,), generator=rng, device=rng.device)
 
 
 def check_views(

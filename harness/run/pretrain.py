@@ -106,6 +106,7 @@ def _minimise(
     for step in range(own.steps):
         drawn = regions.sample(own.batch, order)
         batch = Batch(drawn.volumes.to(node.device), drawn.case_ids)
+        method.step = step
         loss = method.loss(batch, views)
         total = descent.step(loss.total, step, batch.case_ids)
         method.after_step(step, own.steps)

@@ -81,6 +81,7 @@ def test_the_loss_falls_on_a_fixed_batch(name, batch):
     optimiser = adamw(method, 2e-3, weight_decay=0.0)
     values = []
     for step in range(25):
+        method.step = step
         loss = method.loss(batch, rng(0)).total
         optimiser.zero_grad()
         loss.backward()

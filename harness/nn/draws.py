@@ -1,0 +1,56 @@
+"""Random draws per sample, the same whoever computes the sample.
+
+A step's batch may be spread over ranks and micro-batches. Each of these shares makes the
+draws of the whole batch, from generators in the same state, and takes its own rows. So
+masks, views and noise do not depend on how many processes there are. Draw everything
+that has one row per sample through `rows`; in one process it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Share(NamedTuple):
+    """The part `index` (0-based) of `count` of a batch, `regions` regions each."""
+
+    index: int
+    count: int
+    regions: int
+
+
+_WHOLE = Share(0, 1, 1)
+_current: ContextVar[Share] = ContextVar("share", default=_WHOLE)
+
+
+@contextmanager
+def share(index: int, count: int, regions: int) -> Iterator[None]:
+    """Within this block, `rows` returns the rows of one share of the batch."""
+    token = _current.set(Share(index, count, regions))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def rows(number: int, draw: Callable[[int], Tensor]) -> Tensor:
+    """Return `number` rows of random numbers, those of this share.
+
+    draw(n): n rows (n, ...) from a generator. number: a multiple of the share's regions;
+    where a region has several views they come view by view (all first views, then all
+    second ones), as torch.cat of views gives. Raises ValueError for any other number.
+    """
+    index, count, regions = _current.get()
+    if count == 1:
+        return draw(number)
+    if number % regions:
+        msg = f"{number} rows cannot be shared out: a share has {regions} regions"
+        raise ValueError(msg)
+    drawn = draw(number * count)
+    parts = drawn.view(number // regions, count, regions, *drawn.shape[1:])
+    return parts[:, index].reshape(number, *drawn.shape[1:])
