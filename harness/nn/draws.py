@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """The part `index` (0-based) of `count` of a batch, `regions` regions each."""
 
     index: int
@@ -29,9 +30,9 @@ _current: ContextVar[Share] = ContextVar("share", default=_WHOLE)
 
 
 @contextmanager
-def share(index: int, count: int, regions: int) -> Iterator[None]:
+def share(mine: Share) -> Iterator[None]:
     """Within this block, `rows` returns the rows of one share of the batch."""
-    token = _current.set(Share(index, count, regions))
+    token = _current.set(mine)
     try:
         yield
     finally:
@@ -45,12 +46,13 @@ def rows(number: int, draw: Callable[[int], Tensor]) -> Tensor:
     where a region has several views they come view by view (all first views, then all
     second ones), as torch.cat of views gives. Raises ValueError for any other number.
     """
-    index, count, regions = _current.get()
-    if count == 1:
+    mine = _current.get()
+    if mine.count == 1:
         return draw(number)
-    if number % regions:
-        msg = f"{number} rows cannot be shared out: a share has {regions} regions"
+    if number % mine.regions:
+        msg = f"{number} rows cannot be shared out: a share has {mine.regions} regions"
         raise ValueError(msg)
-    drawn = draw(number * count)
-    parts = drawn.view(number // regions, count, regions, *drawn.shape[1:])
-    return parts[:, index].reshape(number, *drawn.shape[1:])
+    drawn = draw(number * mine.count)
+    rest = drawn.shape[1:]
+    parts = drawn.view(number // mine.regions, mine.count, mine.regions, *rest)
+    return parts[:, mine.index].reshape(number, *rest)
