@@ -1,4 +1,4 @@
-import importlib.util
+import contextlib
 import socket
 import subprocess
 import sys
@@ -14,23 +14,21 @@ if STUB not in sys.path:
 ARRAY_SIZE = 3  # small, so that a few jobs need several arrays
 
 
-def load_script():
-    spec = importlib.util.spec_from_file_location(
-        "slurm_script", ROOT / "scripts/slurm.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPTS = str(ROOT / "scripts")
+if SCRIPTS not in sys.path:
+    sys.path.append(SCRIPTS)  # slurm: the script that starts a private SLURM
 
 
-def pick_port():
-    """A port that is free together with the next one."""
+def pick_port(count=2):
+    """A port that is free together with the ones after it."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("", 0))
-            port = one.getsockname()[1]
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(socket.socket())
+            first.bind(("", 0))
+            port = first.getsockname()[1]
             try:
-                two.bind(("", port + 1))
+                for number in range(port + 1, port + count):
+                    held.enter_context(socket.socket()).bind(("", number))
             except (OSError, OverflowError):
                 continue
             return port
@@ -38,7 +36,9 @@ def pick_port():
 
 @pytest.fixture(scope="session")
 def script():
-    return load_script()
+    import slurm
+
+    return slurm
 
 
 @pytest.fixture
@@ -50,8 +50,9 @@ def free_port():
 def controller(script, tmp_path_factory):
     """A private SLURM of four CPUs; the path of its slurm.conf."""
     folder = tmp_path_factory.mktemp("slurm")
+    site = script.Site(port=pick_port(), cpus=4, max_array_size=ARRAY_SIZE)
     try:
-        conf = script.up(folder, port=pick_port(), cpus=4, max_array_size=ARRAY_SIZE)
+        conf = script.up(folder, site)
     except script.CannotStart as reason:
         pytest.skip(f"no private SLURM here: {reason}")
     yield conf
