@@ -41,6 +41,14 @@ where split = $split
 """
 
 
+_CURVES = """
+select cell, quantity, step, wall_s, value
+from (select {node} as node, * from read_parquet($files, hive_partitioning = false))
+    join wanted using (node)
+where split = $split and value is not null
+"""
+
+
 def case_scores(
     files: Mapping[str, Path], *, metric: str, charge: Mapping[Reason, Charge]
 ) -> pa.Table:
@@ -68,6 +76,15 @@ def predictions(files: Mapping[str, Path], *, split: str = "test") -> pa.Table:
     in `files`. Raises DataError where a file cannot be read.
     """
     return _read(_PREDICTIONS, files, {"split": split})
+
+
+def curves(files: Mapping[str, Path], *, split: str) -> pa.Table:
+    """Read training curves: cell, quantity, step, wall_s (seconds), value.
+
+    files: key of a node -> its published curves file; cell: the place of the key in
+    `files`; split: 'train' or 'val'. Raises DataError where a file cannot be read.
+    """
+    return _read(_CURVES, files, {"split": split})
 
 
 def _as_sql(amount: Charge) -> str:

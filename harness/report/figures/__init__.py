@@ -1,0 +1,65 @@
+"""Figures of what is published, each with its data and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from ...schema.errors import UserError, nearest
+from ..findings import Findings
+from . import budgets, cases, classes, convergence
+from .drawing import Drawing, NothingToDraw, Sketch, inline_svg, save, take_turns
+
+LIMIT = 30  # figures of a report that asks for none by name
+
+# In the order in which a report shows them.
+_FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
+    budgets.sketches,
+    cases.sketches,
+    convergence.sketches,
+    classes.confusion_sketches,
+    classes.roc_sketches,
+)
+
+
+def names(findings: Findings) -> list[str]:
+    """Return the names of all figures that these findings could give."""
+    return [sketch.name for family in _FAMILIES for sketch in family(findings)]
+
+
+def draw(
+    findings: Findings, name: str | None = None, *, limit: int = LIMIT
+) -> Iterator[Drawing | NothingToDraw]:
+    """Draw the figure `name`, or at most `limit` of all; say why one would be empty.
+
+    Figures are made one by one: a reader who keeps none needs memory for one. Raises
+    UserError for an unknown name, and NothingToDraw where the one asked for is empty.
+    """
+    from matplotlib import rc_context
+
+    from .style import RC
+
+    families = [family(findings) for family in _FAMILIES]
+    chosen: Sequence[Sketch]
+    if name is None:
+        chosen = take_turns(families, limit)
+    else:
+        every = {sketch.name: sketch for family in families for sketch in family}
+        if name not in every:
+            msg = (
+                f"no figure {name!r}: expected one of {', '.join(every) or 'none yet'}."
+                f"{nearest(name, list(every))}"
+            )
+            raise UserError(msg)
+        chosen = [every[name]]
+    for sketch in chosen:
+        try:
+            with rc_context(dict(RC)):
+                drawing: Drawing | NothingToDraw = sketch.draw()
+        except NothingToDraw as reason:
+            if name is not None:
+                raise
+            drawing = reason
+        yield drawing
+
+
+__all__ = ["LIMIT", "Drawing", "NothingToDraw", "draw", "inline_svg", "names", "save"]
