@@ -14,7 +14,7 @@ from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
     from ..plan import Plan
-    from ..report.evidence import Options
+    from ..report.evidence import Evidence, Options
     from ..report.scope import Scope
     from ..report.table import Table
     from ..store import Store
@@ -68,7 +68,8 @@ def report(args: argparse.Namespace) -> Exit:
     scope, store, plan = _scope(args)
     out = args.out if args.out is not None else scope.folder
     formats = _formats(args)
-    drawn = _draw(scope, store, _options(args), args.table)
+    evidence = _evidence(scope, store, _options(args))
+    drawn = _draw(evidence, args.table)
     if args.json:
         from ..report.render import render
 
@@ -80,7 +81,7 @@ def report(args: argparse.Namespace) -> Exit:
     for stem, table in drawn.items():
         written += _write(table, out / "tables" / stem, formats - {"term"})
     if args.table is None and args.format is None:
-        written += figures(drawn, out / "figures")
+        written += figures(evidence, drawn, store, out / "figures")
     _close(scope, plan, store, out, written)
     return Exit.DONE
 
@@ -131,9 +132,10 @@ def print_report(plan: Plan, store: Store) -> None:
     from ..report.scope import scope_of_plan
 
     scope = scope_of_plan(plan)
-    drawn = _draw(scope, store)
+    evidence = _evidence(scope, store)
+    drawn = _draw(evidence)
     _print(drawn)
-    written = figures(drawn, scope.folder / "figures")
+    written = figures(evidence, drawn, store, scope.folder / "figures")
     for stem, table in drawn.items():
         written += _write(table, scope.folder / "tables" / stem, set(WRITTEN))
     _close(scope, plan, store, scope.folder, written)
@@ -165,14 +167,17 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(undefined=undefined)
 
 
-def _draw(
-    scope: Scope, store: Store, options: Options | None = None, name: str | None = None
-) -> dict[str, Table]:
-    from ..report.catalogue import tables
+def _evidence(scope: Scope, store: Store, options: Options | None = None) -> Evidence:
     from ..report.evidence import Evidence
     from ..report.reader import StoreReader
 
-    return dict(tables(Evidence(scope, StoreReader.of(store), options), name))
+    return Evidence(scope, StoreReader.of(store), options)
+
+
+def _draw(evidence: Evidence, name: str | None = None) -> dict[str, Table]:
+    from ..report.catalogue import tables
+
+    return dict(tables(evidence, name))
 
 
 def _print(drawn: dict[str, Table]) -> None:
@@ -210,20 +215,19 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(msg) from error
 
 
-def figures(drawn: dict[str, Table], folder: Path) -> list[Path]:
-    """Draw the label-budget curves of the tables of means."""
-    from ..report.figures import budget_curves
+def figures(
+    evidence: Evidence, drawn: dict[str, Table], store: Store, folder: Path
+) -> list[Path]:
+    """Draw the figures of a report; say which would be empty."""
+    from ..report.figures import NothingToDraw, draw, save
+    from ..report.findings import Findings
 
     written: list[Path] = []
-    for table in drawn.values():
-        if table.kind != "scores":
-            continue
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            written += budget_curves(table, folder)
-        except OSError as error:
-            msg = f"{folder} cannot be written ({error.strerror}): choose --out"
-            raise UserError(msg) from error
+    for drawing in draw(Findings(evidence, drawn, store.done())):
+        if isinstance(drawing, NothingToDraw):
+            say(f"No figure {drawing}.")
+        else:
+            written += save(drawing, folder)
     return written
 
 

@@ -50,8 +50,7 @@ class Findings:
     @cached_property
     def looks(self) -> Looks:
         """Colours and markers of the methods, whether finished or not."""
-        from .evidence import Evidence
-    from .figures.style import Looks
+        from .figures.style import Looks
 
         cells = self.scope.cells
         pairs = list(zip(cells.method, cells.encoder, strict=True))

@@ -13,7 +13,7 @@ SIZE = 40  # pixels per side of a made-up slice
 STEPS = 5
 
 
-def fill(plan, store, *, skip=lambda cell: False, noise=0.02, gpu_h=0.0):
+def fill(plan, store, *, skip=None, noise=0.02, gpu_h=0.0):
     """Publish pretrainings, adaptations and evaluations; `skip` leaves cells out."""
     methods = list(dict.fromkeys(cell.method for cell in plan.cells))
     budgets = list(dict.fromkeys(cell.budget for cell in plan.cells))
@@ -21,7 +21,7 @@ def fill(plan, store, *, skip=lambda cell: False, noise=0.02, gpu_h=0.0):
     for key in plan.pretrainings:
         _publish(store, plan.spec(key), _curve(key, "loss", [1.0, 0.5, 0.4], "train"))
     for number, cell in enumerate(plan.cells):
-        if skip(cell):
+        if skip is not None and skip(cell):
             continue
         rng = np.random.default_rng([number, cell.seed])
         level = 0.5 + 0.04 * methods.index(cell.method)
@@ -56,13 +56,13 @@ def _curve(key, quantity, values, split="val"):
         "quantity": [quantity] * len(values), "step": steps,
         "wall_s": [float(step) for step in steps], "value": list(map(float, values)),
     }  # fmt: skip
-    return {
-        "curves.parquet": lambda path: write_table(path, build("curves", columns))
-    }
+    return {"curves.parquet": lambda path: write_table(path, build("curves", columns))}
 
 
 def _segmented(cell, task, ids, level, noise, rng):
-    ease = {case: np.random.default_rng(at).normal() * 0.08 for at, case in enumerate(ids)}
+    ease = {
+        case: np.random.default_rng(at).normal() * 0.08 for at, case in enumerate(ids)
+    }
     rows, means = [], {}
     for case in ids:
         own = []
@@ -80,7 +80,10 @@ def _segmented(cell, task, ids, level, noise, rng):
     }  # fmt: skip
     shown = ids[:6]
     worst = worst_cases(means, shown)
-    cut = {case: _planes(len(task.structures), means[case], rng) for case in [*shown, *worst]}
+    cut = {
+        case: _planes(len(task.structures), means[case], rng)
+        for case in [*shown, *worst]
+    }
     return {
         "cases.parquet": lambda path: write_table(path, build("cases", columns)),
         "slices.npz": lambda path: write_slices(path, cut, worst),

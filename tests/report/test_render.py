@@ -9,7 +9,6 @@ import subprocess
 
 import pytest
 
-from harness.report.figures import budget_curves
 from harness.report.render import render
 from harness.schema.errors import UserError
 
@@ -114,13 +113,3 @@ def test_a_single_case_says_that_there_is_no_interval(
 def test_an_unknown_format_is_named(table):
     with pytest.raises(UserError, match=r"no format 'tx'.*Did you mean 'tex'\?"):
         render(table, "tx")
-
-
-def test_curves(make_table, table, tmp_path, make_cells, make_reader, make_spec):
-    picture, data = budget_curves(table, tmp_path / "figures")
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert data.read_text() == render(table, "csv")
-    tasks = {"organs": make_spec()}
-    gap = make_table("dice", make_cells(), make_reader(), tasks, kind="gap")
-    with pytest.raises(UserError, match="needs the table of means"):
-        budget_curves(gap, tmp_path)

@@ -53,7 +53,7 @@ def draw(
         chosen = [every[name]]
     for sketch in chosen:
         try:
-            with rc_context(dict(RC)):
+            with rc_context(RC):
                 drawing: Drawing | NothingToDraw = sketch.draw()
         except NothingToDraw as reason:
             if name is not None:

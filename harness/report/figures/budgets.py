@@ -83,9 +83,7 @@ def budget_curves(
     )
 
 
-def _panel(
-    axes: Any, data: pd.DataFrame, budgets: Sequence[str], looks: Looks
-) -> None:
+def _panel(axes: Any, data: pd.DataFrame, budgets: Sequence[str], looks: Looks) -> None:
     """Draw one task: label budgets on a categorical axis, methods side by side."""
     shown = looks.present(zip(data.method, data.encoder, strict=True))
     step = min(0.09, 0.5 / max(len(shown), 1))

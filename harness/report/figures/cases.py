@@ -78,20 +78,18 @@ def _panel(
     *,
     raster: bool,
 ) -> None:
-    import seaborn
-
     labels = [looks[pair].label for pair in pairs]
-    named = [
-        looks[pair].label for pair in zip(data.method, data.encoder, strict=True)
+    groups = [
+        data[(data.method == pair[0]) & (data.encoder == pair[1])] for pair in pairs
     ]
-    seaborn.boxplot(
-        data.assign(label=named), x="label", y="score", order=labels, ax=axes,
-        fill=False, showfliers=False, width=0.62, color=INK, linewidth=0.9,
-        boxprops={"zorder": 3}, medianprops={"linewidth": 2.0, "zorder": 3},
-        whiskerprops={"zorder": 3}, capprops={"zorder": 3},
+    line = {"color": MUTED, "linewidth": 0.9, "zorder": 3}
+    axes.boxplot(
+        [own.score.to_numpy(dtype=float) for own in groups],
+        positions=range(len(pairs)), widths=0.62, showfliers=False, manage_ticks=False,
+        boxprops=line, whiskerprops=line, capprops=line,
+        medianprops={"color": INK, "linewidth": 2.0, "zorder": 3},
     )  # fmt: skip
-    for number, pair in enumerate(pairs):
-        own = data[(data.method == pair[0]) & (data.encoder == pair[1])]
+    for number, (pair, own) in enumerate(zip(pairs, groups, strict=True)):
         y = own.score.to_numpy(dtype=float)
         axes.scatter(
             number + sideways(y, 0.27), y, s=10, color=looks[pair].colour, alpha=0.55,
@@ -103,9 +101,6 @@ def _panel(
         ha="right" if slant else "center",
     )  # fmt: skip
     axes.tick_params(axis="x", length=0)
-    axes.set(xlabel="", ylabel="")
-    for line in axes.lines:
-        line.set_color(INK if line.get_linewidth() > 1.5 else MUTED)
 
 
 def sideways(y: np.ndarray, reach: float) -> np.ndarray:

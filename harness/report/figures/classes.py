@@ -44,7 +44,8 @@ def confusion_of(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
     counts = np.zeros((classes, classes))
     np.add.at(counts, (y, scores.argmax(axis=1)), 1)
     total = counts.sum(axis=1, keepdims=True)
-    return np.where(total > 0, counts / np.maximum(total, 1), np.nan)
+    shares: np.ndarray = np.where(total > 0, counts / np.maximum(total, 1), np.nan)
+    return shares
 
 
 def roc_of(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -66,13 +67,14 @@ def roc_of(y: np.ndarray, scores: np.ndarray) -> np.ndarray:
         true = np.append(0.0, np.cumsum(hits)[ends] / hits.sum())
         false = np.append(0.0, np.cumsum(~hits)[ends] / (~hits).sum())
         curves.append(_upper(false, true))
-    return np.mean(curves, axis=0) if curves else np.full(len(_FALSE), np.nan)
+    mean: np.ndarray = np.mean(curves or [np.full(len(_FALSE), np.nan)], axis=0)
+    return mean
 
 
 def _upper(false: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Interpolate a curve with vertical steps, taking their upper ends."""
     last = np.append(np.diff(false) > 0, True)
-    curve = np.interp(_FALSE, false[last], true[last])
+    curve: np.ndarray = np.interp(_FALSE, false[last], true[last])
     curve[0] = true[false == 0].max()
     return curve
 
@@ -116,7 +118,9 @@ def confusion(findings: Findings, place: Place, name: str) -> Drawing:
 def roc(findings: Findings, place: Place, name: str) -> Drawing:
     """Draw the mean curve of each method over its runs, with their range."""
     runs, budget = _runs(findings, place, name)
-    curves = {pair: np.array([roc_of(*run) for run in own]) for pair, own in runs.items()}
+    curves = {
+        pair: np.array([roc_of(*run) for run in own]) for pair, own in runs.items()
+    }
     curves = {pair: c for pair, c in curves.items() if np.isfinite(c).all()}
     if not curves:
         msg = f"{name}: its test cases are all of one class"
@@ -152,9 +156,7 @@ def _draw_roc(
     for pair in looks.present(curves):
         own, look = curves[pair], looks[pair]
         low, mid, high = own.min(axis=0), own.mean(axis=0), own.max(axis=0)
-        axes.fill_between(
-            _FALSE, low, high, color=look.colour, alpha=0.13, linewidth=0
-        )
+        axes.fill_between(_FALSE, low, high, color=look.colour, alpha=0.13, linewidth=0)
         axes.plot(
             _FALSE, mid, color=look.colour, linestyle=look.dashes, marker=look.marker,
             markevery=20, markersize=4.5,

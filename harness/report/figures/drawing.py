@@ -62,7 +62,9 @@ def take_turns(families: Sequence[Sequence[Sketch]], limit: int) -> list[Sketch]
         for turn, sketch in enumerate(sketches)
     ]
     kept = sorted(ranked, key=lambda item: item[:2])[:limit]
-    return [sketch for _, _, sketch in sorted(kept, key=lambda item: (item[1], item[0]))]
+    return [
+        sketch for _, _, sketch in sorted(kept, key=lambda item: (item[1], item[0]))
+    ]
 
 
 def save(
@@ -85,7 +87,9 @@ def save(
             path.write_bytes(_bytes(drawing, fmt))
             written.append(path)
     except OSError as error:
-        msg = f"{folder} cannot be written ({error.strerror}): choose a folder with --out"
+        msg = (
+            f"{folder} cannot be written ({error.strerror}): choose a folder with --out"
+        )
         raise UserError(msg) from error
     return [*written, data]
 
@@ -143,5 +147,3 @@ def inline_svg(drawing: Drawing) -> str:
         f'<title id="{drawing.name}-t">{escape(drawing.title)}</title>'
         f'<desc id="{drawing.name}-d">{escape(drawing.alt)}</desc>{body}'
     )
-
-

@@ -25,7 +25,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2))
 _BASELINES = ("#5f646b", "#8f949b", "#3c4046", "#aeb2b8")
 _BASELINE_MARKERS = ("h", "p", "<", ">")
 
-RC: Mapping[str, Any] = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5,
     "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.labelsize": 9,
     "axes.labelcolor": INK, "axes.edgecolor": MUTED, "axes.linewidth": 0.7,
