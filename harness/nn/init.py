@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-NORMS = (nn.LayerNorm, nn.InstanceNorm3d, nn.GroupNorm)
+from .batchnorm import BatchNorm
+
+NORMS = (nn.LayerNorm, nn.InstanceNorm3d, nn.GroupNorm, BatchNorm)
 CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d)
 TOKENS = ("mask_token", "class_token", "offset_bias", "positions", "directions")
 
