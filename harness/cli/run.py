@@ -4,56 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 import time
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from ..schema.errors import Exit, UserError
-from .options import add_command, filters, open_matrix, open_store
-from .output import counted, emit_json
+from ..schema.errors import Exit
+from .backends import add_backend, make_backend
+from .options import add_command, open_matrix, open_store
+from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..plan import Job, Plan
     from ..store import Store
-    from ..submit.backend import Backend, Outcome
+    from ..submit.backend import Outcome, Preview
 
-CLUSTERS = ("local", "slurm", "inline")
 QUIET_S = 10.0  # between two lines of progress where the output is no terminal
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
     run = add_command(commands, "run", "compute what is missing, here or on SLURM")
-    run.add_argument("--cluster", choices=CLUSTERS, default="local", help="where")
-    run.add_argument(
-        "--watch",
-        action="store_true",
-        help="slurm: wait for the jobs (others always do)",
-    )
-    run.add_argument(
-        "--workers",
-        type=_positive,
-        metavar="N",
-        help="local: processes (default: cores)",
-    )
     run.add_argument(
         "--report",
         action="store_true",
         help="print the tables when the jobs have ended (not when they are queued)",
     )
-    slurm = run.add_argument_group("resources of each job")
-    slurm.add_argument("--partition", help="slurm: partition")
-    slurm.add_argument("--account", help="slurm: account to charge")
-    slurm.add_argument(
-        "--time", help="slurm: limit, M, H:M:S or D-H (default 1 day, cells 4 hours)"
-    )
-    slurm.add_argument("--mem", help="slurm: memory, such as 16G")
-    slurm.add_argument("--cpus", type=_positive, help="slurm: cores (default 1)")
-    slurm.add_argument(
-        "--gpus", type=int, help="slurm: GPUs of a job; local: GPUs that workers share"
+    add_backend(run)
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be submitted, sbatch scripts included; write nothing",
     )
     run.set_defaults(handler=run_command)
 
@@ -61,9 +44,11 @@ def add_parser(commands: Any) -> None:
 def run_command(args: argparse.Namespace) -> Exit:
     """Compute what is missing; say what became of it; with --report print tables."""
     plan, store = _plan(args)
-    backend = _backend(args, store)
-    backend.check()  # before anything is written
+    backend = make_backend(args, store, plan.matrix.clusters)
     jobs = plan.jobs()
+    if args.dry_run:
+        return _show(backend.preview(jobs), args)
+    backend.check()  # before anything is written
     if jobs:
         _prepare(plan, jobs, store)
         plan.write_specs(store, jobs)
@@ -117,55 +102,27 @@ def _plan(args: argparse.Namespace) -> tuple[Plan, Store]:
     return make_plan(matrix, store), store
 
 
-def _backend(args: argparse.Namespace, store: Store) -> Backend:
-    chosen = [
-        f"--{name}"
-        for name in ("partition", "account", "time", "mem", "cpus")
-        if getattr(args, name) is not None
-    ]
-    if args.cluster != "slurm" and chosen:
-        message = (
-            f"{chosen[0]} is for --cluster slurm, not for --cluster {args.cluster}"
-        )
-        raise UserError(message)
-    if args.cluster != "local" and args.workers is not None:
-        message = f"--workers is for --cluster local, not for --cluster {args.cluster}"
-        raise UserError(message)
-    if args.cluster == "inline":
-        from ..submit.inline import Inline
-
-        return Inline(store)
-    if args.cluster == "local":
-        from ..submit.local import Local
-
-        return Local(store, workers=args.workers, gpus=args.gpus or 0)
-    from ..submit.sbatch import Resources, minutes
-    from ..submit.slurm import Slurm
-
-    asked = {
-        "partition": args.partition,
-        "account": args.account,
-        "time_min": minutes(args.time) if args.time is not None else None,
-        "mem": args.mem,
-        "cpus": args.cpus,
-        "gpus": args.gpus,
-    }
-    return Slurm(
-        store,
-        resources={name: Resources.of(name, **asked) for name in ("pretrain", "cell")},
-        wait=args.watch,
-        next_commands=_next_commands(args),
-    )
-
-
-def _next_commands(args: argparse.Namespace) -> list[str]:
-    words = ["-b", str(args.benchmark)]
-    if args.results:
-        words += ["--results", str(args.results)]
-    for one in filters(args):
-        words += ["--filter", one]
-    tail = shlex.join(words)
-    return [f"harness status {tail}", f"harness report {tail}"]
+def _show(preview: Preview, args: argparse.Namespace) -> Exit:
+    """Print what a run would do."""
+    if args.json:
+        emit_json(preview.to_json())
+        return Exit.DONE
+    for each in preview.planned:
+        after = f", after {', '.join(each.after)}" if any(each.after) else ""
+        say(f"{each.name}: {counted(len(each.elements), 'job')}{after}")
+        for index, labels in enumerate(each.elements):
+            say(f"  [{index}] {'; then '.join(labels)}")
+        if each.script:
+            say(indent(each.script, "    | "))
+    for failure in preview.blocked:
+        say(f"blocked: {failure.label}: {failure.reason}")
+    if preview.queued:
+        say(f"{counted(preview.queued, 'job')} queued already, left as they are")
+    if preview.left:
+        say(f"{counted(preview.left, 'job')} more than may be queued now")
+    jobs = sum(len(labels) for each in preview.planned for labels in each.elements)
+    say(f"dry run: nothing was written or submitted; {counted(jobs, 'job')} would be")
+    return Exit.DONE
 
 
 def _say_outcome(outcome: Outcome, *, jobs_planned: int, cells: int) -> None:
@@ -187,11 +144,3 @@ def _say_outcome(outcome: Outcome, *, jobs_planned: int, cells: int) -> None:
     elif outcome.failed:
         say.append("the same command tries again what failed")
     sys.stderr.write("".join(f"{line}\n" for line in say))
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        message = f"{text} is below 1"
-        raise argparse.ArgumentTypeError(message)
-    return value

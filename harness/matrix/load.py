@@ -16,6 +16,7 @@ from ..registry.yamlwords import brief
 from ..schema.errors import Mistakes, UserError
 from ..schema.task import Tier
 from .budgets import read_budgets
+from .clusters import check_shared
 from .filters import Filter, parse_filter
 from .matrix import Matrix, MethodEntry, TaskEntry
 from .methods import resolve_methods
@@ -43,6 +44,7 @@ def load(
         file = file.model_copy(update={"tier": tier})
     content = _content(document, file)
     _check_names(document, file)
+    check_shared(document, file.clusters, file.methods, file.tasks)
     budgets = read_budgets(document, ("label_budgets",), file.label_budgets)
     corpora = Corpora(document, content, file)
     protocols = resolve_protocols(document, file)
@@ -65,6 +67,7 @@ def load(
         subset_draw=file.subset_draw,
         folds=file.folds,
         chosen_folds=tuple(range(file.folds)),
+        clusters=file.clusters,
     )
     _check_size(document, matrix)
     return filtered(matrix, chosen)

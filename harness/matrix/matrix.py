@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from ..registry.content import Content
 from ..schema.budget import LabelBudget
 from ..schema.protocols import ProtocolSettings
 from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
+from .profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Matrix:
     """Methods x tasks x protocols x budgets x folds x seeds, filters applied.
 
     corpus_tasks: specification of every task that a corpus draws on.
-    pretraining_seeds: 'paired' takes the adaptation seed of each cell.
+    pretraining_seeds: 'paired' takes the adaptation seed of each cell. clusters: what
+    jobs ask for, by profile; no part of what is computed.
     """
 
     path: Path
@@ -88,6 +90,7 @@ class Matrix:
     folds: int
     chosen_folds: tuple[int, ...]
     chosen_pretraining_seeds: tuple[int, ...] | None = None
+    clusters: Mapping[str, Profile] = field(default_factory=dict)
 
     def pretraining_seeds_of(
         self, method: MethodEntry, seed: int

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from ..schema.task import Closed, Tier
+from .clusters import Profiles
 
 MAX_LIST = 1000  # seeds or budgets; far beyond use, and keeps products countable
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -87,6 +88,7 @@ class BenchmarkFile(Closed):
     ] = (0,)
     subset_draw: Literal["fixed", "per_seed"] = "fixed"
     folds: int = Field(1, ge=1, le=20)
+    clusters: Profiles = Field(default_factory=dict)
 
 
 class TaskOptions(Closed):

@@ -50,7 +50,8 @@ class Job:
     """What one worker executes: missing nodes of a pretraining or a cell, in order.
 
     name: first 16 digits of the pretrain node or of the evaluate node; after: keys of
-    the pretrainings that must be published first; label: for people.
+    the pretrainings that must be published first; label: for people; method, task: what
+    resource profiles tell jobs apart by (a pretraining has no task).
     """
 
     name: str
@@ -59,3 +60,5 @@ class Job:
     after: tuple[str, ...]
     label: str
     profile: Literal["pretrain", "cell"]
+    method: str = ""
+    task: str = ""

@@ -91,8 +91,9 @@ class Plan:
             if each.key in self.unpublished:
                 label = f"pretrain {each.method} seed {each.seed}"
                 yield Job(
-                    short(each.key), "pretrain", (each.key,), (), label, "pretrain"
-                )
+                    short(each.key), "pretrain", (each.key,), (), label, "pretrain",
+                    each.method,
+                )  # fmt: skip
 
     def _cell_jobs(self) -> Iterable[Job]:
         grouped: dict[str, list[Cell]] = {}
@@ -111,6 +112,8 @@ class Plan:
                 after=after,
                 label=first.label,
                 profile="cell",
+                method=first.method,
+                task=first.task,
             )
 
     @cached_property

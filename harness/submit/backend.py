@@ -26,20 +26,25 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of jobs. `queued` holds those that a cluster still has to run."""
+    """What became of jobs.
+
+    queued: those that a cluster still has to run; left: those that could not be handed
+    over yet, because no more may be queued.
+    """
 
     done: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
     blocked: tuple[Failure, ...] = ()
     queued: tuple[str, ...] = ()
     interrupted: bool = False
+    left: tuple[str, ...] = ()
 
     @property
     def exit(self) -> Exit:
         """The exit code of the command: queued jobs are no failure of `run`."""
         if self.failed or self.blocked:
             return Exit.FAILED
-        return Exit.INCOMPLETE if self.interrupted else Exit.DONE
+        return Exit.INCOMPLETE if self.interrupted or self.left else Exit.DONE
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
@@ -51,8 +56,42 @@ class Outcome:
             "done": list(self.done),
             **listed,
             "queued": list(self.queued),
+            "left": list(self.left),
             "interrupted": self.interrupted,
             "exit": int(self.exit),
+        }
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be started together: an array of a cluster, or the jobs of a pool.
+
+    elements: the labels of the jobs of each; after: names of what it waits for; script:
+    the text that sbatch would be given, '' where there is none.
+    """
+
+    name: str
+    elements: tuple[tuple[str, ...], ...]
+    after: tuple[str, ...] = ()
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What `run` would start, what is queued already, and what would not start and why."""
+
+    planned: tuple[Planned, ...]
+    queued: int = 0
+    left: int = 0
+    blocked: tuple[Failure, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return the preview as JSON values."""
+        return {
+            "planned": [vars(each) for each in self.planned],
+            "queued": self.queued,
+            "left": self.left,
+            "blocked": [vars(failure) for failure in self.blocked],
         }
 
 
@@ -66,3 +105,6 @@ class Backend(Protocol):
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
         """Run or submit `jobs`, each after the pretrainings that it needs."""
+
+    def preview(self, jobs: Sequence[Job]) -> Preview:
+        """Return what `run` would do with `jobs`. Starts and writes nothing."""

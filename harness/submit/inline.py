@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..schema.errors import Exit
-from .backend import RUNNER, Failure, Outcome
-from .order import Order
+from .backend import RUNNER, Failure, Outcome, Preview
+from .order import Order, preview
 from .progress import Progress
 from .reasons import reason_of
 
@@ -31,6 +31,10 @@ class Inline:
 
     def check(self) -> None:
         """Nothing is needed."""
+
+    def preview(self, jobs: Sequence[Job]) -> Preview:
+        """Return the jobs in the order of their start."""
+        return preview(jobs, self.store.is_done)
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
         """Run `jobs`, each after what it needs; a failing job does not stop others."""

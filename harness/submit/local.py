@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..schema.errors import Exit, UserError
-from .backend import RUNNER, Failure, Outcome
-from .order import Order
+from .backend import RUNNER, Failure, Outcome, Preview
+from .order import Order, preview
 from .progress import Progress
 from .reasons import reason_of
 from .records import Array, Submissions
@@ -87,6 +87,10 @@ class Local:
 
     def check(self) -> None:
         """Local workers need nothing beyond this machine."""
+
+    def preview(self, jobs: Sequence[Job]) -> Preview:
+        """Return the jobs in the order of their start."""
+        return preview(jobs, self.store.is_done)
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
         """Run `jobs`; return when all have ended or the user interrupts."""
@@ -210,7 +214,7 @@ class _Run:
         self.store = store
         self.order = Order(jobs, store.is_done)
         self.submissions = Submissions(store.root)
-        array = Array.of("local", jobs)
+        array = Array.of("local", [(job,) for job in jobs])
         self.record = self.submissions.new("local", [array])
         totals: dict[str, int] = {}
         for job in jobs:

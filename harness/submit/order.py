@@ -6,8 +6,24 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from .backend import Failure, Planned, Preview
+
 if TYPE_CHECKING:
     from ..plan import Job
+
+
+def preview(jobs: Sequence[Job], is_done: Callable[[str], bool]) -> Preview:
+    """Return what a backend of this machine would run, in the order of the start."""
+    order = Order(jobs, is_done)
+    blocked = [
+        Failure(name, order.jobs[name].label, reason, "")
+        for name, reason in order.blocked.items()
+    ]
+    labels = []
+    while (job := order.take()) is not None:
+        labels.append((job.label,))
+        order.finish(job.name, good=True)
+    return Preview((Planned("jobs", tuple(labels)),), blocked=tuple(blocked))
 
 
 class Order:

@@ -9,41 +9,53 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..schema.errors import UserError
 from ..schema.identity import short
 
 if TYPE_CHECKING:
     from ..plan import Job
+    from .resources import Resources
 
 
 @dataclass
 class Array:
-    """Jobs that are submitted with one `sbatch`; element i is jobs[i].
+    """Jobs that are submitted with one `sbatch`; element i begins with jobs[i].
 
-    jobs: names; nodes: the first 16 digits of the keys of each job's nodes; job_id:
-    None until SLURM has given one. An array of one job is a plain job.
+    jobs: names, of the first where an element runs several; nodes: the first 16 digits
+    of the keys of all nodes of each element; job_id: None until SLURM has given one;
+    time_min, mem: what each element asks for, minutes and MB. An array of one element
+    is a plain job.
     """
 
     name: str
     jobs: list[str]
     nodes: list[list[str]]
     job_id: str | None = None
+    time_min: int | None = None
+    mem: int | None = None
 
     @classmethod
-    def of(cls, name: str, jobs: Iterable[Job]) -> Array:
-        """Return the array of `jobs`, not submitted yet."""
-        listed = list(jobs)
-        nodes = [[short(key) for key in job.nodes] for job in listed]
-        return cls(name, [job.name for job in listed], nodes)
+    def of(
+        cls,
+        name: str,
+        elements: Iterable[Sequence[Job]],
+        resources: Resources | None = None,
+    ) -> Array:
+        """Return the array of `elements`, not submitted yet."""
+        listed = list(elements)
+        nodes = [[short(key) for job in jobs for key in job.nodes] for jobs in listed]
+        array = cls(name, [jobs[0].name for jobs in listed], nodes)
+        if resources is not None:
+            array.time_min, array.mem = resources.time_min, resources.mem
+        return array
 
     def element(self, index: int) -> str:
         """Return the SLURM id of job `index`; needs `job_id`."""
@@ -52,7 +64,10 @@ class Array:
 
 @dataclass
 class Submission:
-    """One `run`; created: seconds since 1970; state: intent, submitted or ended."""
+    """One `run`; created: seconds since 1970; state: intent, submitted or ended.
+
+    user: who owns its jobs, '' in records of before this was kept.
+    """
 
     id: str
     backend: str
@@ -61,6 +76,7 @@ class Submission:
     created: float = field(default_factory=time.time)
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    user: str = ""
 
     @property
     def alive(self) -> bool:
@@ -105,7 +121,8 @@ class Submissions:
     def new(self, backend: str, arrays: list[Array]) -> Submission:
         """Return a record that is on disk, in state 'intent'."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        record = Submission(f"{stamp}-{secrets.token_hex(3)}", backend, arrays)
+        name = f"{stamp}-{secrets.token_hex(3)}"
+        record = Submission(name, backend, arrays, user=user_name())
         self.folder(record).mkdir(parents=True)
         self.write(record)
         return record
@@ -119,7 +136,9 @@ class Submissions:
         path = self.root / f"{record.id}.json"
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         with draft.open("w", encoding="utf-8") as out:
-            json.dump(asdict(record), out)
+            # Neither json.dump nor asdict: both take seconds where arrays are large.
+            arrays = [vars(array) for array in record.arrays]
+            out.write(json.dumps({**vars(record), "arrays": arrays}))
             out.flush()
             os.fsync(out.fileno())
         draft.replace(path)
@@ -144,35 +163,13 @@ class Submissions:
             return folder / place.array.name / f"{element}_0_log.out"
         return folder / f"{place.array.jobs[place.element]}.log"
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the right to submit: two `run` at once must not submit the same jobs.
 
-        Raises UserError while another process holds it. The lock of a process that died
-        on this machine is taken over, that of another machine after ten minutes.
-        """
-        self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / ".lock"
-        mine = f"{socket.gethostname()} {os.getpid()}"
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            host, _, pid = path.read_text().partition(" ")
-            fresh = time.time() - path.stat().st_mtime < 600
-            if fresh and (host != socket.gethostname() or is_alive(host, pid)):
-                message = (
-                    f"another `harness run` is submitting (process {pid or '?'} on "
-                    f"{host or '?'}); wait for it, or remove {path}"
-                )
-                raise UserError(message) from None
-            path.unlink(missing_ok=True)
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        os.write(handle, mine.encode())
-        os.close(handle)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+def user_name() -> str:
+    """Return the name that SLURM knows this process's user by."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def is_alive(host: str, pid: int | str) -> bool:

@@ -2,46 +2,47 @@
 
 No process has to stay: `run` submits everything at once and prints the ids. `afterok`
 only opens the gate; the worker looks for its inputs itself (harness.run.worker). What
-submitit pickles is one function with strings, and its result pickles are never read.
+submitit pickles in a job is never read again.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..matrix.profiles import Profile
 from ..schema.errors import UserError
 from ..schema.identity import short
-from . import squeue
-from .backend import RUNNER, Failure, Outcome
-from .records import Array, Submission, Submissions
-from .sbatch import Resources, Sbatch
-from .squeue import Queued
+from . import arrays, squeue
+from .arrays import Batch
+from .backend import RUNNER, Failure, Outcome, Planned, Preview
+from .lock import Lock
+from .records import Submission, Submissions
+from .resources import Resources, by_job
+from .sbatch import QueueFull, Sbatch, Site, dependencies
+from .squeue import Limits, Queued
 from .watch import Watch
 
 if TYPE_CHECKING:
     from ..plan import Job
     from ..store import Store
 
-
-@dataclass(frozen=True)
-class _Batch:
-    """Jobs that go into one array, and the node keys that they wait for."""
-
-    array: Array
-    jobs: tuple[Job, ...]
-    after: tuple[str, ...]
+_SETTLE_S = 150.0  # sbatch gives up on a busy controller after about two minutes
+Grow = Callable[["Job", Resources], Resources]
 
 
 class Slurm:
     """Submits jobs as arrays and returns; with `wait`, stays until they have ended.
 
-    resources: for each profile ('pretrain', 'cell'). say: prints a line. next_commands:
-    what the user may type next, printed after the ids.
+    profile: what jobs ask for; chosen: fields of it that the command line overrules;
+    grow: what a job asks for after earlier failures; canary: send one cell of each kind
+    first. say: prints a line. next_commands: what the user may type next, printed after
+    the ids.
     """
 
     name = "slurm"
@@ -50,7 +51,10 @@ class Slurm:
         self,
         store: Store,
         *,
-        resources: Mapping[str, Resources] | None = None,
+        profile: Profile | None = None,
+        chosen: Mapping[str, Any] | None = None,
+        grow: Grow = lambda _, asked: asked,
+        canary: bool = False,
         wait: bool = False,
         runner: str = RUNNER,
         say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),  # noqa: T201
@@ -58,13 +62,18 @@ class Slurm:
         poll_s: tuple[float, float] = (5.0, 40.0),
     ) -> None:
         self.store = store
-        self._resources = dict(resources or {})
+        self._profile = profile or Profile()
+        of_profile = by_job(self._profile, dict(chosen or {}))
+        self._resources = lambda job: grow(job, of_profile(job))
+        self._canary = canary
         self._wait = wait
         self._runner = runner
         self._say = say
         self._next = tuple(next_commands)
         self._poll_s = poll_s
-        self._submissions = Submissions(store.root.resolve())
+        self._results = store.root.resolve()
+        self._submissions = Submissions(self._results)
+        self._lock = Lock(self._submissions.root / ".lock")
 
     def check(self) -> None:
         """Raise UserError where sbatch is missing. Writes nothing."""
@@ -81,29 +90,77 @@ class Slurm:
         self.check()
         if not jobs:
             return Outcome()
-        with self._submissions.lock():
-            queue = squeue.ask()
+        found = self._round(jobs)
+        for command in self._next:
+            self._say(f"  {command}")
+        while self._wait:
+            apart = {*(failure.name for failure in found.blocked), *found.left}
+            watched = [job for job in jobs if job.name not in apart]
+            ended = Watch(watched, self.store, poll_s=self._poll_s).run()
+            found = replace(
+                ended, blocked=(*found.blocked, *ended.blocked), left=found.left
+            )
+            if not found.left or found.interrupted:
+                break
+            rest = self._round([job for job in jobs if job.name in set(found.left)])
+            found = replace(rest, blocked=(*found.blocked, *rest.blocked))
+        return found
+
+    def preview(self, jobs: Sequence[Job]) -> Preview:
+        """Return the arrays that `run` would submit now. Writes and submits nothing."""
+        records = self._submissions.all()
+        queue = squeue.ask(records) or []
+        queued = squeue.find_nodes(records, queue)
+        new, ids, blocked = self._new(jobs, queued)
+        limits = squeue.limits()
+        batches = list(arrays.batches(new, self._resources, largest=limits.array))
+        kept, left = _within(batches, self._room(limits, queue))
+        sbatch = self._sbatch("SUBMISSION")
+        planned = []
+        for batch in kept:
+            planned.append(
+                Planned(
+                    batch.array.name,
+                    tuple(tuple(job.label for job in jobs) for jobs in batch.elements),
+                    tuple(dependencies(batch, ids).replace(",", ":").split(":")),
+                    sbatch.script(batch, ids),
+                )
+            )
+            _note_ids(batch, f"ID_OF_{batch.array.name}", ids)
+        count = len(jobs) - len(new) - len(blocked)
+        return Preview(tuple(planned), count, len(left), tuple(blocked))
+
+    def _round(self, jobs: Sequence[Job]) -> Outcome:
+        """Submit what is neither queued nor published, as far as there is room."""
+        with self._lock.held(say=self._say):
+            records = self._submissions.all()
+            _settle(records)
+            queue = squeue.ask(records)
             if queue is None:
                 message = (
                     "SLURM does not answer (squeue failed), so it is unknown what is "
                     "queued already: try again when it does; nothing was submitted"
                 )
                 raise UserError(message)
-            queued = squeue.find_nodes(self._submissions.all(), queue)
-            blocked = self._submit(jobs, queued)
-        for command in self._next:
-            self._say(f"  {command}")
-        hopeless = {failure.name for failure in blocked}
-        rest = [job for job in jobs if job.name not in hopeless]
-        if not self._wait:
-            return Outcome(blocked=tuple(blocked), queued=tuple(j.name for j in rest))
-        found = Watch(rest, self.store, poll_s=self._poll_s).run()
-        return replace(found, blocked=(*blocked, *found.blocked))
+            for record in records:
+                if squeue.repair(record, queue):
+                    self._submissions.write(record)
+            done = self.store.done()
+            jobs = [job for job in jobs if not all(key in done for key in job.nodes)]
+            queued = squeue.find_nodes(records, queue)
+            new, ids, blocked = self._new(jobs, queued)
+            if len(new) + len(blocked) < len(jobs):
+                count = len(jobs) - len(new) - len(blocked)
+                self._say(f"{_counted(count, 'job')} queued already, left as they are")
+            left = self._submit(new, ids, queue) if new else []
+        apart = {*(failure.name for failure in blocked), *left}
+        sent = tuple(job.name for job in jobs if job.name not in apart)
+        return Outcome(blocked=tuple(blocked), queued=sent, left=tuple(left))
 
-    def _submit(
+    def _new(
         self, jobs: Sequence[Job], queued: Mapping[str, Queued]
-    ) -> list[Failure]:
-        """Submit what is new, pretrainings first; return what can never start."""
+    ) -> tuple[list[Job], dict[str, str], list[Failure]]:
+        """Return jobs to submit, {node key: SLURM id} of queued ones, and the hopeless."""
         new = [
             job for job in jobs if not all(short(key) in queued for key in job.nodes)
         ]
@@ -111,7 +168,7 @@ class Slurm:
         ids = {
             key: queued[short(key)].job_id
             for job in jobs
-            for key in job.nodes
+            for key in (*job.nodes, *job.after)
             if short(key) in queued
         }
         coming = set(ids) | {key for job in new for key in job.nodes}
@@ -129,36 +186,48 @@ class Slurm:
                 blocked.append(Failure(job.name, job.label, reason, ""))
             else:
                 good.append(job)
-        if len(new) < len(jobs):
-            self._say(
-                f"{len(jobs) - len(new)} jobs are queued already and stay as they are"
-            )
-        if good:
-            batches = list(_batches(good, squeue.max_array_size()))
-            arrays = [batch.array for batch in batches]
-            record = self._submissions.new("slurm", arrays)  # before the first sbatch
-            self._submit_all(record, batches, ids)
-        return blocked
+        if self._canary:
+            good = arrays.canary(good, self._resources)
+        return good, ids, blocked
+
+    def _submit(
+        self, jobs: Sequence[Job], ids: dict[str, str], queue: Sequence[Queued]
+    ) -> list[str]:
+        """Submit jobs; return the names of those that there is no room for."""
+        limits = squeue.limits()
+        batches = list(arrays.batches(jobs, self._resources, largest=limits.array))
+        batches, left = _within(batches, self._room(limits, queue))
+        if not batches:
+            self._say(f"no job was submitted: {_full_message(len(left))}")
+            return left
+        listed = [batch.array for batch in batches]
+        record = self._submissions.new("slurm", listed)  # before the first sbatch
+        try:
+            sent = self._submit_all(record, batches, ids)
+        except QueueFull:
+            sent = sum(batch.array.job_id is not None for batch in batches)
+            if not sent:
+                raise
+        left = [*(job.name for batch in batches[sent:] for job in batch.jobs), *left]
+        record.arrays = [batch.array for batch in batches[:sent]]
+        record.state = "submitted"
+        self._submissions.write(record)
+        self._say_sent(record, sum(len(batch.jobs) for batch in batches[:sent]))
+        if left:
+            self._say(_full_message(len(left)))
+        return left
 
     def _submit_all(
-        self, record: Submission, batches: Sequence[_Batch], ids: dict[str, str]
-    ) -> None:
-        root = Path(__file__).resolve().parents[2]
-        sbatch = Sbatch(self._submissions.folder(record), record.id, source=root)
-        results = str(self.store.root.resolve())
+        self, record: Submission, batches: Sequence[Batch], ids: dict[str, str]
+    ) -> int:
+        sbatch = self._sbatch(record.id)
         sent, total = 0, sum(len(batch.jobs) for batch in batches)
         for batch in batches:
-            profile = batch.jobs[0].profile
             try:
-                batch.array.job_id = sbatch.submit(
-                    batch.array.name,
-                    [
-                        (results, j.name, list(j.nodes), self._runner)
-                        for j in batch.jobs
-                    ],
-                    self._resources.get(profile) or Resources.of(profile),
-                    afterok=sorted({ids[key] for key in batch.after if key in ids}),
-                )
+                self._lock.still_mine()
+                batch.array.job_id = sbatch.submit(batch, ids)
+            except QueueFull:
+                raise
             except UserError as problem:
                 message = f"{problem} ({sent} of {total} jobs were submitted)"
                 raise UserError(message) from problem
@@ -167,42 +236,93 @@ class Slurm:
                 # and those are found again by the comment.
                 self._submissions.write(record)
             sent += len(batch.jobs)
-            for index, job in enumerate(batch.jobs):
-                for key in job.nodes:
-                    ids[key] = batch.array.element(index)
-        record.state = "submitted"
-        self._submissions.write(record)
+            _note_ids(batch, batch.array.job_id, ids)
+        return len(batches)
+
+    def _sbatch(self, name: str) -> Sbatch:
+        return Sbatch(
+            self._submissions.root / name,
+            name,
+            results=self._results,
+            runner=self._runner,
+            site=Site.of(self._profile),
+        )
+
+    def _room(self, limits: Limits, queue: Sequence[Queued]) -> int | None:
+        """Return how many more elements may be queued, None if there is no limit."""
+        most = [n for n in (limits.jobs, self._profile.max_jobs) if n is not None]
+        return max(0, min(most) - len(queue)) if most else None
+
+    def _say_sent(self, record: Submission, jobs: int) -> None:
         listed = ", ".join(str(array.job_id) for array in record.arrays[:20])
         more = ", ..." if len(record.arrays) > 20 else ""
         self._say(
-            f"submitted {_counted(sent, 'job')} in {_counted(len(batches), 'array')}: "
-            f"{listed}{more} "
+            f"submitted {_counted(jobs, 'job')} in "
+            f"{_counted(len(record.arrays), 'array')}: {listed}{more} "
             f"(submission {record.id})"
         )
 
 
+def _note_ids(batch: Batch, job_id: str, ids: dict[str, str]) -> None:
+    """Note which element of a submitted array publishes each node."""
+    plain = len(batch.elements) == 1
+    for index, jobs in enumerate(batch.elements):
+        element = job_id if plain else f"{job_id}_{index}"
+        ids.update((key, element) for job in jobs for key in job.nodes)
+
+
+def _within(
+    batches: Sequence[Batch], room: int | None
+) -> tuple[list[Batch], list[str]]:
+    """Return the arrays that fit and the names of the jobs that do not, in order."""
+    if room is None:
+        return list(batches), []
+    kept: list[Batch] = []
+    left: list[str] = []
+    for batch in batches:
+        fit = 0 if left else min(room, len(batch.elements))
+        room -= fit
+        if fit:
+            kept.append(batch if fit == len(batch.elements) else batch.first(fit))
+        left += [job.name for jobs in batch.elements[fit:] for job in jobs]
+    return kept, left
+
+
+def _settle(records: Sequence[Submission]) -> None:
+    """Wait for an sbatch that a killed `run` of this machine has left behind.
+
+    It would be missed by squeue now and add its jobs a moment later.
+    """
+    open_ids = [
+        record.id
+        for record in records
+        if record.state == "intent" and record.backend == "slurm" and not record.alive
+    ]
+    end = time.monotonic() + _SETTLE_S
+    while open_ids and time.monotonic() < end and _sbatch_of(open_ids):
+        time.sleep(0.1)
+
+
+def _sbatch_of(ids: Sequence[str]) -> bool:
+    """Whether an sbatch of any of the submissions runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        if Path(words[0]).name == "sbatch" and any(
+            name in word for name in ids for word in words
+        ):
+            return True
+    return False
+
+
+def _full_message(count: int) -> str:
+    return (
+        f"{_counted(count, 'job')} not submitted: no more may be queued now; "
+        "`harness resume` submits them when some have ended (--watch does so itself)"
+    )
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _batches(jobs: Sequence[Job], largest: int) -> Iterator[_Batch]:
-    """Yield jobs grouped into arrays: same profile, same parents, at most `largest`.
-
-    A group comes after those that make what it waits for.
-    """
-    groups: dict[tuple[str, tuple[str, ...]], list[Job]] = {}
-    for job in sorted(jobs, key=lambda job: job.kind != "pretrain"):
-        groups.setdefault((job.profile, tuple(sorted(job.after))), []).append(job)
-    waiting = {key for job in jobs for key in job.nodes}
-    counts: dict[str, int] = {}
-    while groups:
-        free = [group for group in groups if not waiting.intersection(group[1])]
-        for profile, after in free or list(groups):
-            members = groups.pop((profile, after))
-            waiting.difference_update(key for job in members for key in job.nodes)
-            for start in range(0, len(members), largest):
-                chunk = tuple(members[start : start + largest])
-                number = counts.get(profile, 0)
-                counts[profile] = number + 1
-                name = f"{profile}.{number}"
-                yield _Batch(Array.of(name, chunk), chunk, after)

@@ -8,14 +8,16 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .records import Submission
+from .records import Submission, user_name
 
 # Separated by '|', with the two fields that people choose at the end.
 _FORMAT = "%i|%T|%r|%k|%j"
 _TIMEOUT_S = 60
 # The process has ended; SLURM is only cleaning up.
 _ENDED = frozenset({"COMPLETING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"})
-_ARRAY_SIZE = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
+_SETTING = re.compile(
+    r"^(MaxArraySize|MaxJobCount|AccountingStorageType)\s*=\s*(\S+)", re.MULTILINE
+)
 _DEFAULT_ARRAY_SIZE = 1001  # SLURM's own default
 
 
@@ -35,12 +37,30 @@ class Queued:
         return self.state not in {"PENDING", "REQUEUED", "SPECIAL_EXIT"}
 
 
-def ask() -> list[Queued] | None:
-    """Return this user's queued jobs, or None if SLURM is absent or does not answer."""
+@dataclass(frozen=True)
+class Limits:
+    """What a site allows: elements of one array, and jobs of one person at once.
+
+    MaxArraySize caps the index, which starts at 0, so an array may have as many elements.
+    """
+
+    array: int = _DEFAULT_ARRAY_SIZE
+    jobs: int | None = None
+
+
+def ask(records: Iterable[Submission] = ()) -> list[Queued] | None:
+    """Return this user's queued jobs, or None if SLURM is absent or does not answer.
+
+    records: their owners' jobs are asked for too: people may share a results folder.
+    """
     if shutil.which("squeue") is None:
         return None
-    command = ["squeue", "--me", "--array", "--noheader", f"--format={_FORMAT}"]
-    text = _output(command)
+    others = {record.user for record in records if record.backend == "slurm"} - {""}
+    command = ["squeue", "--array", "--noheader", f"--format={_FORMAT}"]
+    users = ",".join(sorted({user_name(), *others}))
+    text = _output([*command, f"--user={users}"])
+    if text is None and others:  # squeue refuses a list with somebody it does not know
+        text = _output([*command, "--me"])
     if text is None:
         return None
     rows = (line.split("|", 4) for line in text.splitlines())
@@ -83,14 +103,31 @@ def find_nodes(
     return found
 
 
-def max_array_size() -> int:
-    """Return how many elements an array may have: the site's MaxArraySize.
-
-    It caps the index, which starts at 0, so an array may have as many elements.
-    """
+def limits() -> Limits:
+    """Return the site's limits, from scontrol and, with accounting, from sacctmgr."""
     text = _output(["scontrol", "show", "config"]) or ""
-    match = _ARRAY_SIZE.search(text)
-    return max(1, int(match[1])) if match else _DEFAULT_ARRAY_SIZE
+    said = dict(_SETTING.findall(text))
+    jobs = _number(said.get("MaxJobCount"))
+    if "none" not in said.get("AccountingStorageType", "none"):
+        jobs = _least(jobs, _of_association())
+    return Limits(_number(said.get("MaxArraySize")) or _DEFAULT_ARRAY_SIZE, jobs)
+
+
+def _of_association() -> int | None:
+    """Return the fewest queued jobs that any of the user's accounts allows."""
+    text = _output(
+        ["sacctmgr", "--noheader", "--parsable2", "show", "assoc",
+         f"user={user_name()}", "format=MaxSubmitJobs"]
+    )  # fmt: skip
+    return _least(*(_number(line) for line in (text or "").splitlines()))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isdigit() else None
+
+
+def _least(*numbers: int | None) -> int | None:
+    return min((number for number in numbers if number), default=None)
 
 
 def _output(command: list[str]) -> str | None:

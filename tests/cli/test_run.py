@@ -15,6 +15,7 @@ from harness.submit.backend import Outcome
 STUBS = Path(__file__).parents[1] / "submit"
 ROOT = STUBS.parents[1]
 commands = importlib.import_module("harness.cli.run")
+backends = importlib.import_module("harness.cli.backends")
 RUNNER = "stub_runner:run_nodes"
 
 
@@ -32,6 +33,7 @@ def command(workshop, monkeypatch):
     plan = SimpleNamespace(
         cells=workshop.cells, jobs=workshop.todo, done=[], pretrained=set(), published={},
         write_specs=lambda _, jobs: written.append(len(jobs)),
+        matrix=SimpleNamespace(clusters={}),
     )  # fmt: skip
     monkeypatch.setattr(commands, "_plan", lambda _: (plan, workshop.store))
     monkeypatch.setattr(commands, "_prepare", lambda *_: None)
@@ -102,8 +104,8 @@ def test_run_prints_what_failed_and_returns_its_exit_code(
 ):
     workshop.cell("good"), workshop.cell("bad", do="fail")
     monkeypatch.setattr(
-        commands, "_backend",
-        lambda _, store: local.Local(store, workers=1, runner=RUNNER),
+        commands, "make_backend",
+        lambda _, store, *__: local.Local(store, workers=1, runner=RUNNER),
     )  # fmt: skip
     assert command("run", "--json") == Exit.FAILED
     out = capsys.readouterr()
@@ -119,7 +121,7 @@ def test_tables_are_printed_when_the_jobs_have_ended(
 ):
     workshop.cell("c")
     ended = SimpleNamespace(check=lambda: None, run=lambda _: Outcome(queued=queued))
-    monkeypatch.setattr(commands, "_backend", lambda *_: ended)
+    monkeypatch.setattr(commands, "make_backend", lambda *_: ended)
     assert command("run", "--report") == Exit.DONE
     assert command.reported == ([] if queued else ["benchmark.yaml"])
     command("run")
@@ -128,6 +130,6 @@ def test_tables_are_printed_when_the_jobs_have_ended(
 
 def test_the_next_commands_repeat_what_the_user_chose():
     args = SimpleNamespace(benchmark="a b.yaml", results="out", filter=["method=smit"])
-    assert commands._next_commands(args)[0] == (
+    assert backends._next_commands(args)[0] == (
         "harness status -b 'a b.yaml' --results out --filter method=smit"
     )

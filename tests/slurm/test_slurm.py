@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from stub_runner import RUNNER
 
+from harness.matrix.profiles import Profile
 from harness.schema.errors import Exit, UserError
 from harness.schema.identity import short
 from harness.submit import squeue
+from harness.submit.lock import Lock
 from harness.submit.records import Submissions
-from harness.submit.sbatch import Resources
+from harness.submit.sbatch import Sbatch
 from harness.submit.slurm import Slurm
 from harness.submit.status import status
 from harness.submit.watch import Watch
@@ -152,12 +154,14 @@ def test_the_intent_is_on_disk_before_sbatch_and_a_lost_id_is_found_again(
     )
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(Sbatch, "_taken", lambda *_: None)  # as if it died here
     with pytest.raises(UserError, match=r"sbatch refused cell.0: lost \(0 of 1 jobs"):
         backend(workshop).run(workshop.jobs)
     intent = json.loads(seen.read_text())
     assert intent["state"] == "intent"
     assert intent["arrays"][0] == {
         "name": "cell.0", "jobs": [workshop.jobs[0].name], "job_id": None,
+        "time_min": 240, "mem": None,
         "nodes": [[short(key) for key in workshop.jobs[0].nodes]],
     }  # fmt: skip
     [(_, name, _, comment, _)] = queue()
@@ -179,7 +183,7 @@ def test_what_is_queued_is_not_submitted_again(slurm, workshop, queue, drained):
     again = backend(workshop, said=said).run(workshop.todo())
     assert sorted(queue("%i")) == before
     assert len(again.queued) == 2
-    assert said == ["2 jobs are queued already and stay as they are"]
+    assert said == ["2 jobs queued already, left as they are"]
     # A new cell waits for the pretraining that is queued.
     new = workshop.cell("c2", parent)
     backend(workshop).run(workshop.todo())
@@ -197,7 +201,7 @@ def _id_of(workshop, job):
 
 
 def test_arrays_keep_to_the_size_that_the_site_allows(slurm, workshop, drained):
-    assert squeue.max_array_size() == 3
+    assert squeue.limits().array == 3
     for number in range(7):
         workshop.cell(f"c{number}")
     outcome = backend(workshop, wait=True).run(workshop.jobs)
@@ -232,25 +236,26 @@ def test_a_cancelled_job_is_lost_and_is_submitted_again(
 
 def test_a_refusal_of_sbatch_is_one_sentence(slurm, workshop):
     workshop.cell("c")
-    resources = {"cell": Resources.of("cell", partition="nowhere")}
+    profile = Profile(partition="nowhere")
     with pytest.raises(UserError, match=r"sbatch refused cell.0: .*nvalid partition"):
-        backend(workshop, resources=resources).run(workshop.jobs)
+        backend(workshop, profile=profile).run(workshop.jobs)
     assert states(workshop)["c"].state == "missing"
 
 
 def test_cores_asked_for_reach_the_job(slurm, workshop, drained):
     workshop.cell("c")
-    resources = {"cell": Resources.of("cell", cpus=3, mem="100M", time_min=5)}
-    backend(workshop, resources=resources, wait=True).run(workshop.jobs)
+    profile = Profile(cpus=3, mem="100M", time=5)
+    backend(workshop, profile=profile, wait=True).run(workshop.jobs)
     assert {threads for *_, threads in workshop.events()} == {"3"}
 
 
 def test_two_submissions_at_once_are_refused(slurm, workshop):
     workshop.cell("c")
     submissions = Submissions(workshop.store.root)
-    with submissions.lock(), pytest.raises(UserError, match="another `harness run`"):
-        backend(workshop).run(workshop.jobs)
-    (submissions.root / ".lock").write_text(f"{os.uname().nodename} 999999999")
+    lock = Lock(submissions.root / ".lock")
+    waiting = backend(workshop)
+    with lock.held(), pytest.raises(UserError, match="another `harness run`"):
+        waiting._lock._wait(0.3, lambda _: None)
     assert len(backend(workshop).run(workshop.jobs).queued) == 1
 
 

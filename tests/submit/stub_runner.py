@@ -27,6 +27,8 @@ class StubJob:
     after: tuple
     label: str
     profile: str
+    method: str = "toy-method"
+    task: str = "toy"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,4 @@
 import json
-import os
-import socket
 
 import pytest
 
@@ -26,7 +24,7 @@ def queue(monkeypatch):
 
 
 def submitted(workshop, jobs, job_id="7", backend="slurm", state="submitted"):
-    array = Array.of("cell.0", jobs)
+    array = Array.of("cell.0", [(job,) for job in jobs])
     submissions = Submissions(workshop.store.root)
     record = submissions.new(backend, [array])
     record.arrays[0].job_id, record.state = job_id, state
@@ -154,14 +152,5 @@ def test_the_time_left_is_the_mean_of_published_cells_over_what_runs(workshop, q
     assert eta == pytest.approx(4 * 60 / 2, abs=3)
 
 
-def test_a_lock_of_a_dead_process_is_taken_over(tmp_path):
-    submissions = Submissions(tmp_path)
-    with submissions.lock():
-        assert (submissions.root / ".lock").read_text() == (
-            f"{socket.gethostname()} {os.getpid()}"
-        )
-    (submissions.root / ".lock").write_text(f"{socket.gethostname()} {2**22 + 1}")
-    with submissions.lock():
-        pass
-    assert not (submissions.root / ".lock").exists()
+def test_a_record_of_a_dead_process_is_not_alive():
     assert not Submission("x", "local", [], pid=2**22 + 1).alive
