@@ -12,8 +12,13 @@ import pandas as pd
 from ..metrics.classification import Weights
 from ..schema.errors import DataError
 from .intervals import Floats, Intervals, Ints
-from .predictions import Draws, Statistic, case_weights, draw, interval
+from .predictions import Draws, case_weights, draw, interval
 from .scores import Layout
+from .style import Choice
+from .weighted import Statistic, youden
+
+# Over cases and seeds, with the correction for few seeds.
+TWO_WAY = Choice(test="two-way")
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,15 @@ class Drawn:
     shared: tuple[int, int]
     seed: int
 
-    def interval(self, group: int, *, level: float) -> Intervals | None:
+    def interval(
+        self, group: int, *, level: float, choice: Choice = TWO_WAY
+    ) -> Intervals | None:
         """Return the interval of one group, None where the statistic is undefined."""
-        return interval(self.draws[group], self._stream(), level=level)
+        return self._interval(self.draws[group], level, choice)
 
-    def gap(self, group: int, other: int, *, level: float) -> Intervals | None:
+    def gap(
+        self, group: int, other: int, *, level: float, choice: Choice = TWO_WAY
+    ) -> Intervals | None:
         """Return the interval of a paired difference, None where it is undefined."""
         _, own, theirs = np.intersect1d(
             self.columns[group], self.columns[other], return_indices=True
@@ -41,10 +50,12 @@ class Drawn:
         if not len(own):
             return None
         apart = self.draws[group].minus(self.draws[other], own, theirs)
-        return interval(apart, self._stream(), level=level)
+        return self._interval(apart, level, choice)
 
-    def _stream(self) -> np.random.Generator:
-        return np.random.default_rng([self.seed, 1])
+    def _interval(self, draws: Draws, level: float, choice: Choice) -> Intervals | None:
+        rng = np.random.default_rng([self.seed, 1])
+        plain = choice.interval != "components"
+        return interval(draws, rng, level=level, over=choice.over, plain=plain)
 
 
 def draw_groups(
@@ -53,15 +64,20 @@ def draw_groups(
     statistic: Statistic,
     *,
     kappa_weights: Mapping[str, Weights],
+    thresholds: Mapping[int, float | None] | None = None,
+    of_class: int | None = None,
     seed: int = 0,
     draws: int = 2000,
 ) -> dict[str, Drawn]:
     """Resample the predictions of every group, task by task.
 
     rows: cell (place in layout.cells), case_id, group_id (patient), y_true, scores (one
-    list of equal length per case); kappa_weights: by task. Raises DataError where two
-    cells disagree about the truth of a case or share no case.
+    list of equal length per case); kappa_weights: by task; thresholds: by cell, as
+    `choose_thresholds` gives them, for F1, sensitivity and specificity; of_class: the
+    AUC of this class against the rest. Raises DataError where two cells disagree about
+    the truth of a case or share no case.
     """
+    chosen = thresholds or {}
     codes, tasks = pd.factorize(layout.cells.task.to_numpy())
     of_row = codes[rows.cell.to_numpy()]
     found = {}
@@ -80,12 +96,29 @@ def draw_groups(
                     statistic, y, scores[own], weights,
                     patients=int(patient.max()) + 1,
                     kappa_weights=kappa_weights.get(task, "unweighted"),
+                    thresholds=[chosen.get(int(cell)) for cell in cells[own]],
+                    of_class=of_class,
                 )  # fmt: skip
                 column = layout.cells.column.to_numpy()[cells[own]]
                 labels, places = np.unique(column, return_inverse=True)
                 of_group[int(one)] = result.by_column(places)
                 columns[int(one)] = labels.astype(np.int64)
             found[task] = Drawn(of_group, columns, shared, seed)
+    return found
+
+
+def choose_thresholds(rows: pd.DataFrame) -> dict[int, float | None]:
+    """Return each cell's threshold of class 1, from its validation predictions.
+
+    rows: as of `draw_groups`, but of the validation side. The threshold has the largest
+    sensitivity plus specificity (Youden, Cancer 3, 1950; METHODS 2.6); None where
+    validation has one class only, or where there are more than two classes.
+    """
+    found: dict[int, float | None] = {}
+    for cell, mine in rows.groupby("cell", sort=True):
+        scores = np.array(mine.scores.tolist(), dtype=np.float64)
+        y = mine.y_true.to_numpy(dtype=np.int64)
+        found[int(cell)] = youden(y, scores) if scores.shape[1] == 2 else None
     return found
 
 

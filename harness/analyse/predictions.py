@@ -1,19 +1,19 @@
-"""AUC and kappa of stored predictions, with intervals over cases and seeds.
+"""Statistics of stored predictions (AUC, kappa, F1), with intervals over cases and seeds.
 
-Neither is a mean of cases, so cases are resampled: a draw gives each case a weight (how
+None is a mean of cases, so cases are resampled: a draw gives each case a weight (how
 often it was drawn), the same for every method and seed of a task, and the statistic is
 computed with these weights. That keeps methods paired by case.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
 
-from ..metrics.classification import Weights, disagreement
+from ..metrics.classification import Weights
 from .intervals import (
     NONE,
     Bools,
@@ -21,12 +21,11 @@ from .intervals import (
     Floats,
     Intervals,
     Ints,
+    Over,
     combine,
     quantile,
 )
-
-Statistic = Literal["auc", "kappa"]
-_DENSE = 2_000_000  # pairs of cases; above, sorting is cheaper than all pairs
+from .weighted import OF_CLASSES, Statistic, auc, kappa, predicted_classes
 
 
 @dataclass(frozen=True)
@@ -92,19 +91,31 @@ def draw(
     *,
     patients: int,
     kappa_weights: Weights = "unweighted",
+    thresholds: Sequence[float | None] = (),
+    of_class: int | None = None,
 ) -> Draws:
     """Compute a statistic on all cases and on every draw.
 
-    y: (n,); scores: (S, n, classes), one slice per seed; weights: (B, n).
-    The prediction is the class with the largest score, the first of equals.
+    y: (n,); scores: (S, n, classes), one slice per seed; weights: (B, n). thresholds:
+    of class 1 for F1, sensitivity and specificity of two classes, one per seed, chosen
+    on validation; where one is None the statistic is undefined. of_class: the AUC of
+    this class against the rest. Else the prediction is the class with the largest
+    score, the first of equals.
     """
     every = np.concatenate([np.ones((1, len(y))), weights])
     columns, defined = [], []
-    for of_seed in scores:
+    for seed, of_seed in enumerate(scores):
+        classes = of_seed.shape[1]
         if statistic == "auc":
-            value, known = _auc(y, of_seed, every)
+            value, known = auc(y, of_seed, every, of_class)
+        elif statistic == "kappa":
+            value, known = kappa(y, of_seed, every, kappa_weights)
         else:
-            value, known = _kappa(y, of_seed, every, kappa_weights)
+            chosen = thresholds[seed] if thresholds else None
+            predicted = predicted_classes(of_seed, chosen)
+            value, known = OF_CLASSES[statistic](y, predicted, classes, every)
+            if chosen is None and classes == 2:
+                known = np.zeros_like(known)
         columns.append(value)
         defined.append(known)
     found = np.stack(columns, axis=1)
@@ -114,82 +125,41 @@ def draw(
     return Draws(found[0], found[1:], usable[1:], len(y), patients)
 
 
-def _auc(y: Ints, scores: Floats, weights: Floats) -> tuple[Floats, Bools]:
-    """Weighted macro one-vs-rest area of every row of weights (B, n)."""
-    classes = scores.shape[1]
-    total, known = np.zeros(len(weights)), np.ones(len(weights), dtype=bool)
-    columns = [1] if classes == 2 else list(range(classes))
-    for k in columns:
-        pos, neg = weights[:, y == k], weights[:, y != k]
-        pairs = pos.sum(axis=1) * neg.sum(axis=1)
-        known &= pairs > 0
-        higher, lower = scores[y == k, k], scores[y != k, k]
-        dense = len(higher) * len(lower) <= _DENSE
-        wins = (_wins_dense if dense else _wins_sorted)(higher, lower, pos, neg)
-        total += wins / np.where(pairs > 0, pairs, 1.0)
-    return total / len(columns), known
-
-
-def _wins_dense(pos: Floats, neg: Floats, w_pos: Floats, w_neg: Floats) -> Floats:
-    """Weighted count of positive-negative pairs in order, ties half: (B,)."""
-    # Halves and small integers are exact in single precision, which is twice as fast.
-    half = np.float32(0.5)
-    order = np.sign(pos[:, None] - neg[None, :]).astype(np.float32) * half + half
-    beaten = w_pos.astype(np.float32) @ order
-    wins: Floats = np.einsum("bn,bn->b", beaten, w_neg, dtype=np.float64)
-    return wins
-
-
-def _wins_sorted(pos: Floats, neg: Floats, w_pos: Floats, w_neg: Floats) -> Floats:
-    """Count the same from cumulated weights of the sorted negatives."""
-    order = np.argsort(neg, kind="stable")
-    ranked = neg[order]
-    below = np.searchsorted(ranked, pos, side="left")
-    up_to = np.searchsorted(ranked, pos, side="right")
-    wins = np.empty(len(w_pos))
-    for row in range(len(w_pos)):
-        sums = np.concatenate([[0.0], np.cumsum(w_neg[row, order])])
-        wins[row] = w_pos[row] @ (sums[below] + sums[up_to]) / 2
-    return wins
-
-
-def _kappa(
-    y: Ints, scores: Floats, weights: Floats, kind: Weights
-) -> tuple[Floats, Bools]:
-    """Weighted Cohen's kappa of every row of weights (B, n)."""
-    classes = scores.shape[1]
-    code = y * classes + scores.argmax(axis=1)
-    hot = np.zeros((len(y), classes**2))
-    hot[np.arange(len(y)), code] = 1
-    joint = (weights @ hot).reshape(-1, classes, classes)
-    cost = disagreement(classes, kind)
-    chance = np.einsum("bi,ij,bj->b", joint.sum(axis=2), cost, joint.sum(axis=1))
-    cost_found = np.einsum("bij,ij->b", joint, cost) * joint.sum(axis=(1, 2))
-    known = chance > 0
-    return 1 - cost_found / np.where(known, chance, 1.0), known
-
-
 def interval(
-    draws: Draws, rng: np.random.Generator, *, level: float = 0.95
+    draws: Draws,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    over: Over = "both",
+    plain: bool = False,
 ) -> Intervals | None:
     """Interval of the mean over seeds of a statistic; None where it is undefined.
 
     Seeds are resampled too; the percentiles' distances from the estimate are stretched
     so that their spread is that of the variance components of cases and seeds, and by
     Student's t over the normal quantile: the small-sample correction of `two_way`.
-    The result has one group.
+    over: resample cases alone, or seeds alone. plain: the percentiles as they are,
+    without a correction for few seeds. The result has one group.
     """
     if not draws.usable.any():
         return None
     drawn, seeds, patients = draws.drawn[draws.usable], len(draws.value), draws.patients
+    if over == "seeds":
+        drawn = np.broadcast_to(draws.value, drawn.shape)
     estimate = float(draws.value.mean())
-    spread, freedom, rule = combine(_draw_components(drawn, draws.value, patients))
+    spread, freedom, rule = combine(
+        _draw_components(drawn, draws.value, patients), over=over
+    )
     counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), len(drawn)) / seeds
+    if over == "cases":
+        counts = np.full_like(counts, 1 / seeds)
     resampled = np.einsum("bs,bs->b", drawn, counts)
     away = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]) - estimate
     rough = float(resampled.std())
     wider = float(quantile(freedom, level)[0]) / float(ndtri(0.5 + level / 2))
     stretch = wider * float(spread[0]) / rough if rough > 0 else 0.0
+    if plain:
+        stretch, spread = 1.0, np.array([rough])
     if rule[0] == NONE:
         stretch = 0.0
     low, high = estimate + np.minimum(away[0], 0) * stretch, away[1]
@@ -197,7 +167,7 @@ def interval(
     one = np.ones(1, dtype=np.int64)
     return Intervals(
         np.array([estimate]), np.array([low]), np.array([high]), spread, rule,
-        one * draws.cases, one * patients, one * seeds,
+        one * draws.cases, one * patients, one * seeds, freedom,
     )  # fmt: skip
 
 

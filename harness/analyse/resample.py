@@ -1,92 +1,253 @@
-"""The plain two-way bootstrap of a mean, for comparison with the default intervals."""
+"""Bootstraps of a mean over cases and seeds: two-way, over cases, over seeds.
+
+All groups of a task share what is drawn, so that differences between them are paired.
+A mean under a draw is a bilinear form of counts, (u'Xv) / (u'Mv), so that two matrix
+products do all draws of all groups.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Literal
+
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-from .intervals import CASES, NONE, SEEDS, Bools, Floats, Intervals, Ints, Scores
+from .intervals import (
+    CASES,
+    NONE,
+    SEEDS,
+    Bools,
+    Floats,
+    Intervals,
+    Ints,
+    Over,
+    Scores,
+    by_patient,
+)
 
+Kind = Literal["percentile", "bca"]
+BCA_UNITS = 20  # below, the acceleration of BCa is too noisy (ENGINE 4.1)
 _GROUPS_AT_ONCE = 128  # bounds memory: draws x groups x seeds numbers
+
+
+@dataclass(frozen=True)
+class Resample:
+    """B draws for the groups of one task.
+
+    cases: (B, N) how often each case counts; cases of one patient count alike.
+    luck: (B, S) in [0, 1), from which each group draws among its own seeds, so that
+    what a group gets does not depend on the other groups. over: what varies.
+    """
+
+    cases: Floats
+    luck: Floats
+    over: Over = "both"
+
+    @classmethod
+    def draw(
+        cls,
+        patient: Ints,
+        seeds: int,
+        rng: np.random.Generator,
+        *,
+        draws: int = 2000,
+        over: Over = "both",
+    ) -> Resample:
+        """Draw patients with replacement, and luck for up to `seeds` seeds."""
+        count = int(patient.max(initial=-1)) + 1
+        picked = rng.multinomial(count, np.full(count, 1 / max(count, 1)), draws)
+        cases = picked[:, patient].astype(np.float64)
+        return cls(cases, rng.random((draws, seeds)), "both").only(over)
+
+    def only(self, over: Over) -> Resample:
+        """Return the same draws with only cases or only seeds varying."""
+        cases = np.ones_like(self.cases) if over == "seeds" else self.cases
+        return Resample(cases, self.luck, over)
+
+    def seed_counts(self, own: Bools) -> Floats:
+        """How often each draw takes each seed where `own` (S,) is true: (B, S)."""
+        draws, places = len(self.luck), np.flatnonzero(own)
+        counts = np.zeros((draws, len(own)))
+        if self.over == "cases" or len(places) < 2:
+            counts[:, places] = 1.0
+            return counts
+        picked = (self.luck[:, : len(places)] * len(places)).astype(np.int64)
+        rows = np.arange(draws)[:, None] * len(own)
+        flat = np.bincount((rows + places[picked]).ravel(), minlength=counts.size)
+        return flat.reshape(counts.shape).astype(np.float64)
+
+    def means(self, scores: Scores) -> tuple[Floats, Bools]:
+        """Return the mean of every group under every draw, (B, G), and where it is.
+
+        A draw in which a group has no score at all has no mean: it is given as 0.
+        """
+        means = np.zeros((len(self.cases), len(scores.values)))
+        usable = np.zeros(means.shape, dtype=bool)
+        for some, counts in self.patterns(scores):
+            for part in _chunks(some):
+                found = _bilinear(scores.take(part), self.cases, counts)
+                means[:, part], usable[:, part] = found
+        return means, usable
+
+    def patterns(self, scores: Scores) -> list[tuple[Ints, Floats]]:
+        """Return groups that have the same seeds, with the counts of those seeds."""
+        own = scores.present.any(axis=1)
+        kinds, which = np.unique(own, axis=0, return_inverse=True)
+        return [
+            (np.flatnonzero(which.ravel() == place), self.seed_counts(kind))
+            for place, kind in enumerate(kinds)
+        ]
+
+
+def _chunks(places: Ints) -> list[Ints]:
+    return np.array_split(places, max(1, -(-len(places) // _GROUPS_AT_ONCE)))
+
+
+def _bilinear(scores: Scores, u: Floats, v: Floats) -> tuple[Floats, Bools]:
+    groups, cases, seeds = scores.values.shape
+    if not groups or not cases or not seeds:
+        empty = np.zeros((len(u), groups))
+        return empty, empty > 0
+    top = _weighted(scores.values, u, v)
+    if scores.present.all():
+        bottom = (u.sum(axis=1) * v.sum(axis=1))[:, None]
+    else:
+        bottom = _weighted(scores.present.astype(np.float64), u, v)
+    usable = np.broadcast_to(bottom > 0, top.shape)
+    return np.where(usable, top, 0.0) / np.where(bottom > 0, bottom, 1.0), usable
+
+
+def _weighted(values: Floats, u: Floats, v: Floats) -> Floats:
+    """Sum (G, N, S) over cases weighted by u (B, N) and seeds by v (B, S): (B, G)."""
+    groups, cases, seeds = values.shape
+    by_seed = u @ values.transpose(1, 2, 0).reshape(cases, seeds * groups)
+    by_seed = by_seed.reshape(len(u), seeds, groups)
+    found: Floats = np.matmul(v[:, None, :], by_seed)[:, 0]
+    return found
 
 
 def bootstrap(
     scores: Scores,
-    rng: np.random.Generator,
+    rng: np.random.Generator | Resample,
     *,
     draws: int = 2000,
     level: float = 0.95,
+    over: Over = "both",
+    kind: Kind = "percentile",
 ) -> Intervals:
-    """Percentile intervals of the mean, resampling patients and seeds independently.
+    """Bootstrap intervals of the mean, resampling patients, seeds or both.
 
-    The mean under a draw is a bilinear form of multinomial counts, (u'Xv) / (u'Mv), so
-    two matrix products do all draws. All groups share the patients drawn. No
-    small-sample correction: with few seeds these are narrower than `two_way`. Draws in
-    which a group has no score are left out. Needs all seeds of a group in common
-    columns; rules for one seed or one case as in `two_way`.
+    rng: a generator, or draws made before (then `draws` and `over` are theirs). No
+    small-sample correction: with few seeds these are narrower than `two_way`
+    (docs/results/statistics.md). `bca` corrects for bias and skewness and exists
+    one-way only; below 20 units, and where it is undefined, the percentile is given and
+    `corrected` is false. Draws in which a group has no score are left out. Rules for
+    one seed or one case as in `two_way`. Raises ValueError for a two-way BCa.
     """
-    patients = int(scores.patient.max(initial=-1)) + 1
-    picked = rng.multinomial(patients, np.full(patients, 1 / max(patients, 1)), draws)
-    u = picked[:, scores.patient].astype(np.float64)
-    chunks = []
-    for start in range(0, len(scores.values), _GROUPS_AT_ONCE):
-        part = scores.take(
-            np.arange(start, min(start + _GROUPS_AT_ONCE, len(scores.values)))
+    if not isinstance(rng, Resample):
+        rng = Resample.draw(
+            scores.patient, scores.values.shape[2], rng, draws=draws, over=over
         )
-        chunks.append(_quantiles(part, u, rng, level))
-    low, high, spread = (np.concatenate(some) for some in zip(*chunks, strict=True))
-    return _intervals(scores, low, high, spread)
+    if kind == "bca" and rng.over == "both":
+        msg = "BCa exists over cases or over seeds, not over both"
+        raise ValueError(msg)
+    means, usable = rng.means(scores)
+    found = _summary(scores, rng.over)
+    tails = np.full((len(found.mean), 2), [(1 - level) / 2, (1 + level) / 2])
+    if kind == "bca":
+        tails, corrected = _bca_tails(scores, found, means, usable, rng.over, level)
+        found = replace(found, corrected=corrected)
+    low, high, spread = quantiles(means, usable, tails)
+    bare = (found.rule == NONE) | ~usable.any(axis=0)
+    return replace(
+        found,
+        low=np.where(bare, found.mean, low),
+        high=np.where(bare, found.mean, high),
+        spread=np.where(bare, 0.0, spread),
+    )
 
 
-def _quantiles(
-    scores: Scores, u: Floats, rng: np.random.Generator, level: float
+def quantiles(
+    drawn: Floats, usable: Bools, tails: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    groups, cases, seeds = scores.values.shape
-    v = _seed_counts(scores, len(u), rng)
-    flat = (
-        np.moveaxis(a, 1, 0).reshape(cases, -1) for a in (scores.values, scores.present)
-    )
-    top, bottom = (
-        np.einsum("bgs,bgs->bg", (u @ a).reshape(len(u), groups, seeds), v)
-        for a in flat
-    )
-    usable = bottom > 0
-    means = np.where(usable, top, 0.0) / np.where(usable, bottom, 1.0)
-    low, high, spread = np.zeros(groups), np.zeros(groups), np.zeros(groups)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    for group in range(groups):
-        kept = means[usable[:, group], group]
+    """Return low and high quantiles and the SD of each column of (B, G) draws.
+
+    tails: (G, 2) shares in [0, 1]. Only usable draws count; without any all are 0.
+    """
+    columns = np.ascontiguousarray(drawn.T)
+    if usable.all() and len(drawn) and len(tails) and (tails == tails[0]).all():
+        low, high = np.quantile(columns, tails[0], axis=1)
+        return low, high, columns.std(axis=1)
+    low, high, spread = np.zeros((3, len(columns)))
+    for group, column in enumerate(columns):
+        kept = column[usable[:, group]]
         if len(kept):
-            low[group], high[group] = np.quantile(kept, tails)
+            low[group], high[group] = np.quantile(kept, tails[group])
             spread[group] = kept.std()
     return low, high, spread
 
 
-def _seed_counts(scores: Scores, draws: int, rng: np.random.Generator) -> Floats:
-    """How often each draw takes each of a group's own seeds: (draws, G, S)."""
-    own = scores.present.any(axis=1)
-    counts = np.zeros((draws, *own.shape))
-    for pattern in np.unique(own, axis=0):
-        some = np.flatnonzero((own == pattern).all(axis=1))
-        number = int(pattern.sum())
-        if number:
-            drawn = rng.multinomial(number, np.full(number, 1 / number), draws)
-            counts[:, some[:, None], np.flatnonzero(pattern)] = drawn[:, None]
-    return counts
+def _bca_tails(
+    scores: Scores,
+    found: Intervals,
+    means: Floats,
+    usable: Bools,
+    over: Over,
+    level: float,
+) -> tuple[Floats, Bools]:
+    """Shares (G, 2) at which BCa reads the draws, and where it is defined.
+
+    Efron, JASA 82 (1987): z0 from the share of draws below the mean (ties half), the
+    acceleration from leaving out one unit at a time.
+    """
+    units = found.patients if over == "cases" else found.seeds
+    total = np.maximum(usable.sum(axis=0), 1)
+    below = ((means < found.mean) & usable).sum(axis=0)
+    ties = ((means == found.mean) & usable).sum(axis=0)
+    share = (below + ties / 2) / total
+    acceleration, varies = _acceleration(scores, over)
+    defined = (units >= BCA_UNITS) & varies & (share > 0) & (share < 1)
+    z0 = ndtri(np.where(defined, share, 0.5))[:, None]
+    plain = np.array([(1 - level) / 2, (1 + level) / 2])
+    shifted = z0 + ndtri(plain)
+    scale = 1 - acceleration[:, None] * shifted
+    defined &= (scale > 0).all(axis=1)
+    tails = ndtr(z0 + shifted / np.where(scale > 0, scale, 1.0))
+    return np.where(defined[:, None], tails, plain), defined
 
 
-def _intervals(scores: Scores, low: Floats, high: Floats, spread: Floats) -> Intervals:
+def _acceleration(scores: Scores, over: Over) -> tuple[Floats, Bools]:
+    axis = 2 if over == "cases" else 1
+    sums = by_patient(scores.values, scores.patient).sum(axis=axis)
+    counts = by_patient(scores.present.astype(np.float64), scores.patient)
+    counts = counts.sum(axis=axis)
+    left = counts.sum(axis=1, keepdims=True) - counts
+    without = (sums.sum(axis=1, keepdims=True) - sums) / np.maximum(left, 1)
+    known = (counts > 0) & (left > 0)
+    number = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    centre = np.where(known, without, 0.0).sum(axis=1, keepdims=True) / number
+    away = np.where(known, centre - without, 0.0)
+    size = np.abs(centre)
+    away[np.abs(away) <= 1e-14 * size] = 0.0
+    squares = np.square(away).sum(axis=1)
+    varies = squares > 0
+    scale = np.where(varies, 6 * np.where(varies, squares, 1.0) ** 1.5, 1.0)
+    return (away**3).sum(axis=1) / scale, varies
+
+
+def _summary(scores: Scores, over: Over) -> Intervals:
+    """Means, counts and rules; bounds are still those of no interval."""
     present = scores.present
     total = present.sum(axis=(1, 2))
     mean = scores.values.sum(axis=(1, 2)) / np.maximum(total, 1)
-    cases: Bools = np.any(present, axis=2)
     seeds = present.any(axis=1).sum(axis=1)
-    patients = _patients(cases, scores.patient)
-    rule = CASES * (patients > 1) + SEEDS * (seeds > 1)
+    any_seed: Bools = np.any(present, axis=2, keepdims=True)
+    seen = by_patient(any_seed.astype(np.float64), scores.patient) > 0
+    patients = seen.any(axis=2).sum(axis=1)
+    cases = CASES * ((patients > 1) & (over != "seeds"))
+    rule = cases + SEEDS * ((seeds > 1) & (over != "cases"))
     rule = np.where(total > 0, rule, NONE)
-    bare = rule == NONE
-    low, high = np.where(bare, mean, low), np.where(bare, mean, high)
-    return Intervals(mean, low, high, spread, rule, cases.sum(axis=1), patients, seeds)
-
-
-def _patients(cases: Bools, patient: Ints) -> Ints:
-    return np.array([len(np.unique(patient[row])) for row in cases], dtype=np.int64)
+    counted = present.any(axis=2).sum(axis=1)
+    none = np.zeros(len(mean))
+    return Intervals(mean, mean, mean, none, rule, counted, patients, seeds)

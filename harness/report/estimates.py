@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..analyse.intervals import Intervals, two_way
-from ..analyse.predictions import Statistic
 from ..analyse.scores import CaseMetric, Layout, Stacked
+from ..analyse.weighted import Statistic
 from ..schema.identity import short
 from .evidence import Evidence
 from .table import RULES, Entry, Kind, budget_order

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from harness.analyse import predictions
+from harness.analyse import weighted
 from harness.analyse.intervals import BOTH, CASES
 from harness.analyse.predictions import Draws, case_weights, draw, interval
 
@@ -25,7 +25,7 @@ def resampled(y, scores, weights):
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("way", ["dense", "sorted"])
 def test_auc_of_each_draw_equals_scikit_learn(classes, way, monkeypatch):
-    monkeypatch.setattr(predictions, "_DENSE", 10**9 if way == "dense" else -1)
+    monkeypatch.setattr(weighted, "_DENSE", 10**9 if way == "dense" else -1)
     y, scores, rng = example(classes, ties=True)
     weights = case_weights(y, np.arange(60), rng, draws=20)
     found = draw("auc", y, scores, weights, patients=60)

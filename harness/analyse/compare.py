@@ -1,0 +1,256 @@
+"""Comparisons of methods: tests, corrected for a family, with effect sizes.
+
+    comparisons = compare_cases(stacked, layout, baseline="random")
+
+A comparison is of two groups that share task, protocol and label budget. Everything is
+paired by case and seed where the two have both in common.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..schema.errors import UserError, nearest
+from .intervals import NONE, Floats, Ints
+from .multiplicity import adjust, adjust_families
+from .power import Needed
+from .scores import Layout
+from .style import UNITS, Style, Test
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An effect size with its bounds, which are None where there is no interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against another on a task, with a protocol and a label budget.
+
+    group, other: places in the layout. difference: method minus other, with its
+    interval (None where there is none) over `rule` as in Intervals. n: units that the
+    test counts (`unit`): patients with a non-zero difference for signed ranks, the
+    smaller number of seeds for tests over seeds. p, adjusted: None where undefined,
+    with the `reason`: 'missing' (nothing published, or no case in common), 'too few'
+    units, 'no difference' (all are 0, or nothing varies), or 'cannot reach' alpha even
+    with the clearest outcome, whose p-value is `floor` (`floor_adjusted` in its
+    family). family, family_size: what p is corrected with. effects: by name
+    (median_difference, rank_biserial, improvement over patients; hedges_g, cliffs_delta
+    over seeds). detectable: smallest true difference found with 80% power; needed: what
+    would show the observed one.
+    """
+
+    group: int
+    other: int
+    task: str
+    protocol: str
+    label_budget: str
+    method: str
+    encoder: str
+    other_method: str
+    other_encoder: str
+    test: Test
+    alpha: float
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rule: int = NONE
+    cases: int = 0
+    seeds: int = 0
+    n: int = 0
+    p: float | None = None
+    adjusted: float | None = None
+    floor: float = 0.0
+    floor_adjusted: float = 0.0
+    reason: str | None = "missing"
+    family: str = ""
+    family_size: int = 0
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    detectable: float | None = None
+    needed: Needed | None = None
+
+    @property
+    def unit(self) -> str:
+        """What the test counts: patients, seeds, or both."""
+        return UNITS[self.test]
+
+    @property
+    def significant(self) -> bool:
+        """Whether the adjusted p-value is at most alpha."""
+        return self.adjusted is not None and self.adjusted <= self.alpha
+
+    @property
+    def separable(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > 0 or self.high < 0
+
+    @property
+    def sentence(self) -> str:
+        """What stands in a table in place of p, or p itself."""
+        if self.adjusted is not None:
+            return f"p = {self.adjusted:.3g}" if self.adjusted >= 0.001 else "p < 0.001"
+        if self.reason == "cannot reach":
+            within = f" in a family of {self.family_size}" if self.family_size else ""
+            alone = self.floor > self.alpha
+            return (
+                f"cannot reach {self.alpha:g} with n = {self.n}"
+                f"{'' if alone else within}"
+            )
+        return self.reason or "undefined"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """p-values (K,) before correction. reason: '' where p is defined."""
+
+    p: Floats
+    n: Ints
+    floor: Floats
+    reason: tuple[str, ...]
+
+
+def pair_groups(layout: Layout, baseline: str | None = None) -> list[Pair]:
+    """Return pairs of groups with one task, protocol and label budget.
+
+    With a baseline each other method against it: against the baseline of the same
+    encoder where there is one, else against the only one. Without: every pair, the
+    earlier in the benchmark file first. Raises UserError for an unknown baseline.
+    """
+    blocks: dict[tuple[str, str, str], list[int]] = {}
+    rows = layout.groups.to_dict("index")
+    for group, row in rows.items():
+        key = (row["task"], row["protocol"], row["label_budget"])
+        blocks.setdefault(key, []).append(int(group))
+    if baseline is None:
+        return [
+            (one, two)
+            for some in blocks.values()
+            for place, one in enumerate(some)
+            for two in some[place + 1 :]
+        ]
+    known = list(dict.fromkeys(row["method"] for row in rows.values()))
+    if baseline not in known:
+        msg = (
+            f"the baseline {baseline!r} is not a method here: expected one of "
+            f"{', '.join(known)}.{nearest(baseline, known)}"
+        )
+        raise UserError(msg)
+    found = []
+    for some in blocks.values():
+        bases = [group for group in some if rows[group]["method"] == baseline]
+        same = {rows[group]["encoder"]: group for group in bases}
+        only = bases[0] if len(bases) == 1 else None
+        for group in some:
+            base = same.get(rows[group]["encoder"], only)
+            if group not in bases and base is not None:
+                found.append((group, base))
+    return found
+
+
+def blank(layout: Layout, pair: Pair, test: Test, alpha: float) -> Comparison:
+    """Return a comparison of which nothing is known yet."""
+    one, two = (layout.groups.loc[group] for group in pair)
+    return Comparison(
+        group=pair[0],
+        other=pair[1],
+        task=str(one.task),
+        protocol=str(one.protocol),
+        label_budget=str(one.label_budget),
+        method=str(one.method),
+        encoder=str(one.encoder),
+        other_method=str(two.method),
+        other_encoder=str(two.encoder),
+        test=test,
+        alpha=alpha,
+    )
+
+
+def corrected(found: Iterable[Comparison], style: Style) -> list[Comparison]:
+    """Correct p-values within their families and say which cannot reach alpha.
+
+    A test whose floor lies above alpha leaves the family, which keeps the error rate
+    (Tarone, Biometrics 46, 1990); so does an undefined one. `floor_adjusted` is the
+    adjusted p-value if every test of the family had come out as clearly as it can.
+    """
+    listed = [
+        replace(each, reason="cannot reach", p=None)
+        if each.p is not None and each.floor > each.alpha
+        else each
+        for each in found
+    ]
+    names = [_family(each, style) for each in listed]
+    codes = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    family = np.array([codes[name] for name in names], dtype=np.int64)
+    defined = np.array([each.p is not None for each in listed], dtype=bool)
+    p = np.array([1.0 if each.p is None else each.p for each in listed])
+    floors = np.array([each.floor for each in listed])
+    adjusted = adjust_families(p, defined, family, style.correction)
+    lowest = np.array(
+        [
+            _clearest(place, floors, defined, family, style)
+            if floors[place] > 0 and defined[place]
+            else floors[place]
+            for place in range(len(listed))
+        ]
+    )
+    size = np.bincount(family, weights=defined, minlength=len(codes))
+    return [
+        _closed(
+            each, names[i], int(size[family[i]]), float(adjusted[i]), float(lowest[i])
+        )
+        for i, each in enumerate(listed)
+    ]
+
+
+def _closed(
+    each: Comparison, family: str, size: int, adjusted: float, lowest: float
+) -> Comparison:
+    each = replace(each, family=family, family_size=size, floor_adjusted=lowest)
+    if each.p is None:
+        return each
+    if lowest > each.alpha:
+        return replace(each, reason="cannot reach")
+    return replace(each, adjusted=adjusted)
+
+
+def _clearest(
+    place: int, floors: Floats, defined: np.ndarray, family: Ints, style: Style
+) -> float:
+    """Return the adjusted p-value of one test if all of its family were at the floor."""
+    mine = np.flatnonzero(defined & (family == family[place]))
+    best = adjust(floors[mine], np.ones(len(mine), dtype=bool), style.correction)
+    return float(best[np.flatnonzero(mine == place)[0]])
+
+
+def _family(each: Comparison, style: Style) -> str:
+    if style.family == "table":
+        return "all comparisons of the table"
+    if style.family == "budget":
+        return f"{each.protocol}, {each.label_budget}"
+    return f"{each.task}, {each.protocol}, {each.label_budget}"
+
+
+def stream(seed: int, task: str) -> np.random.Generator:
+    """Return the generator of a task's draws: they depend on no other task."""
+    return np.random.default_rng([seed, zlib.crc32(task.encode())])
+
+
+def by_task(layout: Layout, pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """Sort pairs by their task."""
+    tasks = layout.groups.task.to_dict()
+    found: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(str(tasks[pair[0]]), []).append(pair)
+    return found
