@@ -11,6 +11,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from .scores import Layout
 from .style import UNITS, Style, Test
 
 Pair = tuple[int, int]
+Pairs = Literal["baseline", "all"]
 
 
 @dataclass(frozen=True)
@@ -121,25 +124,48 @@ class Tested:
     reason: tuple[str, ...]
 
 
-def pair_groups(layout: Layout, baseline: str | None = None) -> list[Pair]:
+def pair_groups(
+    layout: Layout, baseline: str | None = None, *, pairs: Pairs = "baseline"
+) -> list[Pair]:
     """Return pairs of groups with one task, protocol and label budget.
 
-    With a baseline each other method against it: against the baseline of the same
-    encoder where there is one, else against the only one. Without: every pair, the
-    earlier in the benchmark file first. Raises UserError for an unknown baseline.
+    `baseline` pairs each other method with the baseline: with that of the same encoder
+    where there is one, else with the only one. Without a name the baseline is what has
+    no pretraining. `all` pairs all methods, the earlier in the benchmark file first.
+    Raises UserError for an unknown baseline, and where nothing is without pretraining.
     """
+    rows = {int(group): row for group, row in layout.groups.to_dict("index").items()}
+    bases = _bases(rows, baseline) if pairs == "baseline" else set()
     blocks: dict[tuple[str, str, str], list[int]] = {}
-    rows = layout.groups.to_dict("index")
     for group, row in rows.items():
         key = (row["task"], row["protocol"], row["label_budget"])
-        blocks.setdefault(key, []).append(int(group))
+        blocks.setdefault(key, []).append(group)
+    found = []
+    for some in blocks.values():
+        if pairs == "all":
+            found += list(combinations(some, 2))
+            continue
+        mine = [group for group in some if group in bases]
+        same = {rows[group]["encoder"]: group for group in mine}
+        only = mine[0] if len(mine) == 1 else None
+        for group in some:
+            base = same.get(rows[group]["encoder"], only)
+            if group not in bases and base is not None:
+                found.append((group, base))
+    return found
+
+
+def _bases(rows: Mapping[int, Mapping[str, Any]], baseline: str | None) -> set[int]:
+    """Return the groups of the baseline: by name, or those without pretraining."""
     if baseline is None:
-        return [
-            (one, two)
-            for some in blocks.values()
-            for place, one in enumerate(some)
-            for two in some[place + 1 :]
-        ]
+        plain = {group for group, row in rows.items() if not row["pretrained"]}
+        if not plain or len(plain) == len(rows):
+            msg = (
+                "no baseline to compare with: every method here is pretrained, or none "
+                "is; name one with --baseline METHOD"
+            )
+            raise UserError(msg)
+        return plain
     known = list(dict.fromkeys(row["method"] for row in rows.values()))
     if baseline not in known:
         msg = (
@@ -147,16 +173,7 @@ def pair_groups(layout: Layout, baseline: str | None = None) -> list[Pair]:
             f"{', '.join(known)}.{nearest(baseline, known)}"
         )
         raise UserError(msg)
-    found = []
-    for some in blocks.values():
-        bases = [group for group in some if rows[group]["method"] == baseline]
-        same = {rows[group]["encoder"]: group for group in bases}
-        only = bases[0] if len(bases) == 1 else None
-        for group in some:
-            base = same.get(rows[group]["encoder"], only)
-            if group not in bases and base is not None:
-                found.append((group, base))
-    return found
+    return {group for group, row in rows.items() if row["method"] == baseline}
 
 
 def blank(layout: Layout, pair: Pair, test: Test, alpha: float) -> Comparison:

@@ -12,6 +12,7 @@ from .compare import (
     Comparison,
     Effect,
     Pair,
+    Pairs,
     Tested,
     blank,
     by_task,
@@ -35,6 +36,7 @@ def compare_cases(
     layout: Layout,
     *,
     baseline: str | None = None,
+    pairs: Pairs = "baseline",
     choices: Style | None = None,
     alpha: float = 0.05,
     level: float = 0.95,
@@ -42,19 +44,19 @@ def compare_cases(
     effects: bool = True,
     lower_is_better: bool = False,
 ) -> list[Comparison]:
-    """Compare every method with the baseline, or all pairs of methods without one.
+    """Compare every method with the baseline, or all pairs of methods.
 
     choices: the style, by default the house's. effects: also effect sizes, what can be
     detected and what is needed, which cost draws. lower_is_better: turns `improvement`
     round; differences and other effects keep the sign of method minus other. Raises
-    UserError for an unknown baseline.
+    UserError as `pair_groups`, which says what the pairs are.
     """
     choices = choices or style()
-    pairs = pair_groups(layout, baseline)
+    listed = pair_groups(layout, baseline, pairs=pairs)
     found: dict[Pair, Comparison] = {
-        pair: blank(layout, pair, choices.of_cases.test, alpha) for pair in pairs
+        pair: blank(layout, pair, choices.of_cases.test, alpha) for pair in listed
     }
-    for task, mine in by_task(layout, pairs).items():
+    for task, mine in by_task(layout, listed).items():
         if task in stacked:
             done = _of_task(
                 stacked[task], mine, choices,

@@ -13,6 +13,7 @@ from .compare import (
     Comparison,
     Effect,
     Pair,
+    Pairs,
     Tested,
     blank,
     by_task,
@@ -32,22 +33,23 @@ def compare_runs(
     layout: Layout,
     *,
     baseline: str | None = None,
+    pairs: Pairs = "baseline",
     choices: Style | None = None,
     alpha: float = 0.05,
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compare every method with the baseline, or all pairs of methods without one.
+    """Compare every method with the baseline, or all pairs of methods.
 
     drawn: by task, from `draw_groups`. Intervals of differences are paired by case and
     seed; the test is the style's for runs: over the seeds' values, or `two-way` from
-    the variance of the draws. Effect sizes are those over seeds. Raises UserError for
-    an unknown baseline.
+    the variance of the draws. Effect sizes are those over seeds. Raises UserError as
+    `pair_groups`, which says what the pairs are.
     """
     choices = choices or style()
-    pairs = pair_groups(layout, baseline)
-    found = {pair: blank(layout, pair, choices.of_runs.test, alpha) for pair in pairs}
-    for task, mine in by_task(layout, pairs).items():
+    listed = pair_groups(layout, baseline, pairs=pairs)
+    found = {pair: blank(layout, pair, choices.of_runs.test, alpha) for pair in listed}
+    for task, mine in by_task(layout, listed).items():
         source = drawn.get(task)
         for pair in mine if source is not None else ():
             assert source is not None

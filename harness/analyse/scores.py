@@ -89,8 +89,9 @@ class Layout:
     """Where each cell stands: its group and its column (seed) in the group.
 
     groups: one row per group with the columns GROUP, `planned` and `done` (numbers of
-    cells), `seeds` (columns that are done), `folds`, `pretrainings` (distinct, done),
-    `subsets` (draws of labelled cases); cells: those done, with `group`, `column`.
+    cells), `pretrained` (whether any has a pretraining), `seeds` (columns that are
+    done), `folds`, `pretrainings` (distinct, done), `subsets` (draws of labelled
+    cases); cells: those done, with `group`, `column`.
     """
 
     groups: pd.DataFrame
@@ -116,6 +117,7 @@ def lay_out(cells: pd.DataFrame) -> Layout:
     by_group = cells.groupby("group", sort=True)
     groups = by_group[GROUP].first()
     groups["planned"] = by_group.size()
+    groups["pretrained"] = cells.pretraining_key.notna().groupby(cells.group).any()
     published = cells[done].groupby("group")
     for name, column in [
         ("seeds", "column"), ("folds", "fold"), ("pretrainings", "pretraining_key"),

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..analyse.classified import Drawn, draw_groups
-from ..analyse.predictions import Statistic
 from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, policy, stack
+from ..analyse.weighted import Statistic
 from ..metrics.classification import Weights
 from ..schema.errors import UserError
 from .scope import CELLS, Scope

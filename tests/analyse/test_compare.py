@@ -38,9 +38,21 @@ def test_pairs_with_a_baseline_prefer_its_encoder(study):
     names = layout.groups.method
     pairs = [(names[x], names[y]) for x, y in pair_groups(layout, "random")]
     assert pairs == [("a", "random"), ("b", "random")] * 2
-    assert len(pair_groups(layout)) == 6
+    assert pair_groups(layout) == pair_groups(layout, "random")
+    assert len(pair_groups(layout, pairs="all")) == 6
     with pytest.raises(UserError, match=r"'randm' is not a method.*'random'\?"):
         pair_groups(layout, "randm")
+
+
+def test_without_a_name_the_baseline_is_what_has_no_pretraining(study):
+    encoders = {"random": "swin", "random_vit": "vit", "a": "swin", "b": "vit"}
+    layout, _ = study(dict.fromkeys(encoders, 0.5), encoder=encoders)
+    names = layout.groups.method
+    pairs = [(names[x], names[y]) for x, y in pair_groups(layout)]
+    assert pairs == [("a", "random"), ("b", "random_vit")]
+    layout, _ = study({"a": 0.5, "b": 0.5})
+    with pytest.raises(UserError, match=r"no baseline .*--baseline METHOD"):
+        pair_groups(layout)
 
 
 def test_numbers_of_a_comparison_are_those_of_its_parts(study):
