@@ -19,7 +19,9 @@ from ..schema.errors import Exit, Mistakes, UserError
 from .options import global_options
 from .output import emit_json
 
-COMMANDS = ("validate", "ls", "plan", "run", "status", "report", "verify", "data")
+COMMANDS = (
+    "validate", "ls", "plan", "run", "status", "report", "collect", "verify", "data",
+)  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:

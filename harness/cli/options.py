@@ -79,3 +79,19 @@ def open_store(args: argparse.Namespace, matrix: Matrix) -> Store:
     from ..store import Store
 
     return Store(results_folder(args, matrix))
+
+
+def open_results(args: argparse.Namespace) -> Store:
+    """Return the store that --results names, else that of the benchmark file.
+
+    For commands that need no matrix. Raises UserError where there is no such folder.
+    """
+    from ..schema.errors import UserError
+    from ..store import Store
+
+    if args.results is None:
+        return open_store(args, open_matrix(args))
+    if not args.results.is_dir():
+        msg = f"{args.results} is no folder: name a results folder with --results DIR"
+        raise UserError(msg)
+    return Store(args.results.absolute())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+LIVE_S = 0.2  # between two states of a live line
 
 
 def emit_json(document: object) -> None:
@@ -24,6 +27,25 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in table:
         padded = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         say("  ".join(padded).rstrip())
+
+
+def progress_line(done_word: str, noun: str) -> Callable[[int, int], None] | None:
+    """Return what shows 'hashed 3 of 7 nodes' on a terminal; elsewhere None."""
+    if not sys.stderr.isatty():
+        return None
+    shown = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if done < total and now - shown < LIVE_S:
+            return
+        shown = now
+        end = "\n" if done == total else ""
+        sys.stderr.write(f"\r{done_word} {done:,} of {counted(total, noun)}{end}")
+        sys.stderr.flush()
+
+    return show
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:

@@ -28,26 +28,26 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class StoreReader:
-    """Reads the files of evaluate nodes. file: (key, file name) -> published path."""
+    """Reads the tables of evaluate nodes. table: (key, name of a table) -> file."""
 
-    file: Callable[[str, str], Path]
+    table: Callable[[str, str], Path]
 
     @classmethod
     def of(cls, store: Store) -> StoreReader:
-        """Read a store as of now: one look at its index serves every file.
+        """Read a store as of now: one look at its index serves every table.
 
-        Asking for a file of a node that is not published raises KeyError.
+        Asking for a table of a node that is not published raises KeyError.
         """
-        return cls(store.done().path)
+        return cls(store.done().table)
 
     def case_scores(
         self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
     ) -> pd.DataFrame:
         """Aggregate the structures of each case, in DuckDB."""
-        files = {key: self.file(key, "cases.parquet") for key in keys}
+        files = {key: self.table(key, "cases") for key in keys}
         return query.case_scores(files, metric=metric, charge=charge).to_pandas()
 
     def predictions(self, keys: Sequence[str]) -> pd.DataFrame:
         """Read the predictions of the test side."""
-        files = {key: self.file(key, "predictions.parquet") for key in keys}
+        files = {key: self.table(key, "predictions") for key in keys}
         return query.predictions(files, split="test").to_pandas()

@@ -17,8 +17,10 @@ from pathlib import Path
 from zlib import crc32
 
 from ..schema.identity import KEY_DIGITS
+from . import snapshot
 from .durable import draft_name, write_bytes
 from .records import Damaged, Manifest, missing_file, parse_manifest, wrong_size
+from .snapshot import Snapshot
 
 INDEX_FORMAT = 1
 # Coarsest clock of a file system in use is 2 s (FAT); a time this near to the moment of
@@ -38,6 +40,8 @@ class Done(Mapping[str, Manifest]):
     def __init__(self, root: Path, lines: Lines) -> None:
         """Take the index lines of every shard of the results folder `root`."""
         self._root = os.fsencode(root)
+        self._snapshot: Snapshot | None = None
+        self._looked = False
         self._lines = lines
         self._reasons: dict[str, str | None] = {}
 
@@ -67,6 +71,33 @@ class Done(Mapping[str, Manifest]):
             os.fsdecode(self._root), "nodes", key[:2], key[:KEY_DIGITS], "attempts",
             attempt.decode(), name,
         )  # fmt: skip
+
+    def table(self, key: str, name: str) -> Path:
+        """Return a file with the rows of a node in table `name`.
+
+        The snapshot's, with the rows of other nodes, where the node is collected; else
+        its own. KeyError if the node is not done or published no such table.
+        """
+        own = self.path(key, f"{name}.parquet")
+        held = self.snapshot
+        if held is None:
+            return own
+        return held.table(key, own.parent.name, name) or own
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The collected tables as of the first look at them."""
+        if not self._looked:
+            self._snapshot = snapshot.load(Path(os.fsdecode(self._root)))
+            self._looked = True
+        return self._snapshot
+
+    def attempt(self, key: str) -> str | None:
+        """Return the attempt that a node's manifest names, sound or not, or None."""
+        line = self._lines.get(key[:KEY_DIGITS])
+        if line is None:
+            return None
+        return line.split(b"\t", 4)[3].decode() or None
 
     def __iter__(self) -> Iterator[str]:
         for name, line in self._lines.items():

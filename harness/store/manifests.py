@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..schema.identity import KEY_DIGITS, short
 from .durable import create_exclusively, draft_name, hash_file, sync_folder
 from .records import (
     Damaged,
+    FileEntry,
     Manifest,
     Torn,
     check_files,
@@ -79,9 +82,9 @@ def publish(root: Path, manifest: Manifest) -> bool:
             if time.monotonic() < deadline and _is_young(path):
                 time.sleep(0.05)
                 continue
-            _move_aside(root, manifest.key)
+            _move_aside(root, manifest.key, partial(_has_files, root))
         except Damaged:
-            _move_aside(root, manifest.key)
+            _move_aside(root, manifest.key, partial(_has_files, root))
     with contextlib.suppress(OSError):  # readers see it already: no way back
         sync_folder(path.parent)
     return winner(root, manifest.key) == manifest.attempt
@@ -94,45 +97,76 @@ def _is_young(path: Path) -> bool:
         return False
 
 
-def _move_aside(root: Path, key: str) -> None:
+def _move_aside(root: Path, key: str, sound: Callable[[Manifest], bool]) -> bool:
     """Give a damaged manifest another name; put it back if it turns out to be sound.
 
-    Another process may have replaced it by a sound one since it was judged.
+    Another process may have replaced it by a sound one since it was judged. Returns
+    whether it is gone.
     """
     path = manifest_path(root, key)
     taken = draft_name(path)
     try:
         path.rename(taken)
     except FileNotFoundError:
-        return
+        return False
     data = taken.read_bytes()
     try:
-        manifest = parse_manifest(data, key)
-        sizes = {name: entry.size for name, entry in manifest.files.items()}
-        sound = check_files(str(attempt_dir(root, manifest)), sizes) is None
+        kept = sound(parse_manifest(data, key))
     except Damaged:
-        sound = False
-    if sound:
+        kept = False
+    if kept:
         create_exclusively(path, data)
     number = 1
     while not create_exclusively(path.with_name(f"{path.name}.bad-{number}"), data):
         number += 1
     taken.unlink()
+    return not kept
 
 
-def verify(root: Path, key: str) -> str | None:
-    """Read a published node's files again. Return what is wrong, or None."""
+def _has_files(root: Path, manifest: Manifest) -> bool:
+    sizes = {name: entry.size for name, entry in manifest.files.items()}
+    return check_files(str(attempt_dir(root, manifest)), sizes) is None
+
+
+def faults(root: Path, key: str) -> list[str]:
+    """Read a published node's files again. Return everything that is wrong with it."""
     try:
-        manifest = trusted(root, key)
+        data = manifest_path(root, key).read_bytes()
+        manifest = parse_manifest(data, key)
+    except FileNotFoundError:
+        return ["never published"]
     except Damaged as damage:
-        return str(damage)
-    if manifest is None:
-        return "never published"
-    for name, entry in manifest.files.items():
-        try:
-            _, found = hash_file(attempt_dir(root, manifest) / name)
-        except OSError as error:
-            return f"its published file {name} cannot be read ({error.strerror})"
-        if found != entry.sha256:
-            return f"its published file {name} has other content than was published"
+        return [str(damage)]
+    if len(key) > KEY_DIGITS and manifest.key != key:
+        return ["never published"]
+    folder = attempt_dir(root, manifest)
+    found = [_fault(folder, name, entry) for name, entry in manifest.files.items()]
+    return [fault for fault in found if fault is not None]
+
+
+def _fault(folder: Path, name: str, entry: FileEntry) -> str | None:
+    reason = check_files(str(folder), {name: entry.size})
+    if reason is not None:
+        return reason
+    try:
+        _, found = hash_file(folder / name)
+    except OSError as error:
+        return f"its published file {name} cannot be read ({error.strerror})"
+    if found != entry.sha256:
+        return f"its published file {name} has other content than was published"
     return None
+
+
+def set_aside(root: Path, key: str) -> bool:
+    """Rename the manifest of a node with damaged files: the node is then to do again.
+
+    Returns False, and leaves it, if its files are sound or cannot be read at all.
+    """
+
+    def sound(manifest: Manifest) -> bool:
+        folder = attempt_dir(root, manifest)
+        found = [_fault(folder, name, entry) for name, entry in manifest.files.items()]
+        wrong = [fault for fault in found if fault is not None]
+        return not wrong or any("cannot be read" in fault for fault in wrong)
+
+    return _move_aside(root, key, sound)

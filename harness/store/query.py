@@ -17,34 +17,34 @@ Charge = float | Literal["diagonal"] | None
 
 _CASES = """
 with scored as (
-    select {node} as node, case_id, group_id,
+    select cell, case_id, group_id,
         case when coalesce(isfinite(value), reason is not null) then reason
             else 'failed' end as reason,
         case when coalesce(isfinite(value), true) then {charged} end as charged
-    from read_parquet($files, hive_partitioning = false) where metric = $metric
-), per_case as (
-    select node, case_id, any_value(group_id) as group_id, avg(charged) as score,
-        count(charged) as structures,
-        count(*) filter (reason = 'pred_empty') as misses,
-        count(*) filter (reason = 'gt_empty') as false_alarms,
-        count(*) filter (reason = 'failed') as failed
-    from scored group by node, case_id
+    from read_parquet($files, hive_partitioning = false) as rows
+        join wanted on wanted.file = rows.file_index and wanted.key = rows.key
+    where metric = $metric
 )
-select cell, per_case.* exclude (node) from per_case join wanted using (node)
+select cell, case_id, any_value(group_id) as group_id, avg(charged) as score,
+    count(charged) as structures,
+    count(*) filter (reason = 'pred_empty') as misses,
+    count(*) filter (reason = 'gt_empty') as false_alarms,
+    count(*) filter (reason = 'failed') as failed
+from scored group by cell, case_id
 """
 
 _PREDICTIONS = """
 select cell, case_id, group_id, y_true, scores
-from (select {node} as node, * from read_parquet($files, hive_partitioning = false))
-    join wanted using (node)
+from read_parquet($files, hive_partitioning = false) as rows
+    join wanted on wanted.file = rows.file_index and wanted.key = rows.key
 where split = $split
 """
 
 
 _CURVES = """
 select cell, quantity, step, wall_s, value
-from (select {node} as node, * from read_parquet($files, hive_partitioning = false))
-    join wanted using (node)
+from read_parquet($files, hive_partitioning = false) as rows
+    join wanted on wanted.file = rows.file_index and wanted.key = rows.key
 where split = $split and value is not null
 """
 
@@ -96,25 +96,28 @@ def _as_sql(amount: Charge) -> str:
 def _read(
     query: str, files: Mapping[str, Path], values: dict[str, str], **parts: str
 ) -> pa.Table:
-    """Run a query over files; `wanted` says which cell each node is.
+    """Run a query over files; `wanted` says which rows of which file are of which cell.
 
-    Where every file holds one node, its place in the list tells which: grouping by a
-    number costs a quarter less than by keys, which then need not be read at all.
+    The file and the key tell together: a collected file has rows of many nodes, and may
+    hold those of an older attempt at a node that is now read from another file.
     """
     paths = [str(path) for path in files.values()]
-    alone = len(set(paths)) == len(paths)
-    cells = pa.array(range(len(files)), pa.int32())
-    keys = pa.array(files.keys(), pa.string())
-    wanted = pa.table({"node": cells if alone else keys, "cell": cells})
-    node = "file_index::int" if alone else "key"
+    place = {path: index for index, path in enumerate(dict.fromkeys(paths))}
+    wanted = pa.table(
+        {
+            "file": pa.array([place[path] for path in paths], pa.int64()),
+            "key": pa.array(files.keys(), pa.string()),
+            "cell": pa.array(range(len(files)), pa.int32()),
+        }
+    )
     with duckdb.connect() as connection:
         # It would write to stdout, where --json promises one document and nothing else.
         connection.execute("set enable_progress_bar = false")
         connection.register("wanted", wanted)
         try:
             found = connection.sql(
-                query.format(node=node, **parts),
-                params={"files": paths if alone else sorted(set(paths)), **values},
+                query.format(**parts),
+                params={"files": list(place), **values},
             )
             return found.to_arrow_table()
         except (duckdb.Error, OSError) as error:

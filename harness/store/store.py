@@ -4,7 +4,8 @@
     nodes/<kk>/<key16>/attempts/<attempt>/{run.json, log.txt, files}
     done/<kk>/<key16>.json          the manifest; created exclusively, so the first wins
     provenance/<sha256>.json        lists of installed packages, shared by attempts
-    submissions/  cache/            of the backends; derived, may be deleted
+    snapshots/  cache/              derived, may be deleted
+    submissions/                    of the backends
 
 results/README.md states the format. Nothing is written before the first spec.
 """
@@ -12,6 +13,7 @@ results/README.md states the format. Nothing is written before the first spec.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any, NamedTuple
 from .. import __version__, provenance
 from ..schema.errors import UserError
 from ..schema.identity import KEY_DIGITS, digest, key_of_identity, short
-from . import manifests
+from . import manifests, snapshot
 from .attempt import Attempt, new_attempt_id
 from .durable import (
     create_exclusively,
@@ -41,7 +43,7 @@ _FORMAT_FILE = "format.json"
 
 
 class Problem(NamedTuple):
-    """A published node that `verify` found damaged."""
+    """What `verify` found: in a node, by its key, or in a collected table, by its file."""
 
     key: str
     message: str
@@ -189,24 +191,30 @@ class Store:
         'done' is what the manifest names, whatever the record says: an attempt may be
         killed between publishing and noting it, and a damaged manifest replaced.
         """
-        folder = self.node_dir(key) / "attempts"
+        winner = manifests.winner(self.root, key)
+        return [self.attempt(key, name, winner) for name in self.attempt_names(key)]
+
+    def attempt_names(self, key: str) -> list[str]:
+        """Return the ids of all attempts at a node, oldest first."""
         try:
-            names = sorted(path.name for path in folder.iterdir())
+            return sorted(os.listdir(self.node_dir(key) / "attempts"))  # noqa: PTH208
         except FileNotFoundError:
             return []
-        winner = manifests.winner(self.root, key)
-        records = []
-        for name in names:
-            record = read_run(folder / name)
-            if "key" not in record:
-                spec = _read_json(self.node_dir(key) / "spec.json") or {}
-                record = {"key": key, "labels": {}, **spec, **record}
-            if name == winner:
-                record["state"] = "done"
-            elif record["state"] == "done":
-                record["state"] = "duplicate" if winner else "lost"
-            records.append(record)
-        return records
+
+    def attempt(self, key: str, name: str, winner: str | None) -> dict[str, Any]:
+        """Return the record of one attempt; winner: the attempt of the manifest."""
+        record = read_run(self.node_dir(key) / "attempts" / name)
+        if "key" not in record:
+            spec = _read_json(self.node_dir(key) / "spec.json") or {}
+            record = {"key": key, "labels": {}, **spec, **record}
+        if name == winner:
+            record["state"] = "done"
+        elif record["state"] == "done" and winner:
+            record["state"] = "duplicate"
+        elif record["state"] == "done":
+            record["state"] = "lost"
+            record["message"] = "it was published, and its manifest is gone or damaged"
+        return record
 
     def nodes(self) -> Iterator[str]:
         """Yield the first 16 digits of the key of every node planned here."""
@@ -258,22 +266,32 @@ class Store:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Problem]:
-        """Read every published file again and compare sha256. Return what is wrong.
+        """Read every published file again and compare sha256. Return all that is wrong.
 
-        keys: some nodes, by default all that have a manifest; progress(done, total).
+        keys: some nodes, by default all that have a manifest, and the collected tables;
+        progress(done, total).
         """
+        problems = []
         if keys is None:
             done = self.done()
             keys = [*done.problems(), *done]
+            problems = [Problem(*fault) for fault in snapshot.faults(self.root)]
         wanted = list(keys)
-        problems = []
         for position, key in enumerate(wanted):
-            reason = manifests.verify(self.root, key)
-            if reason is not None:
-                problems.append(Problem(key, reason))
+            problems += [
+                Problem(key, text) for text in manifests.faults(self.root, key)
+            ]
             if progress is not None:
                 progress(position + 1, len(wanted))
         return problems
+
+    def set_aside(self, key: str) -> bool:
+        """Take a damaged node out of what is published; say whether it is out.
+
+        Its manifest is renamed, never deleted, and the next run computes the node again.
+        """
+        with writing(self.root):
+            return manifests.set_aside(self.root, key)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

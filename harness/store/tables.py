@@ -7,12 +7,7 @@ with nulls, keep columns that they do not know and refuse newer versions.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +17,6 @@ import pyarrow.parquet as pq
 
 from ..schema.errors import UserError
 from .durable import draft_name, put_in_place, sync_and_hash
-from .store import Store
 
 SCHEMA_VERSION = 1
 _TABLE, _VERSION = b"medssl.table", b"medssl.schema_version"
@@ -113,7 +107,24 @@ CURVES = _schema(
     pa.field("wall_s", pa.float64()),
     pa.field("value", pa.float64()),
 )
-SCHEMAS = {"runs": RUNS, "cases": CASES, "predictions": PREDICTIONS, "curves": CURVES}
+# One row for each node, layer and quantity measured on the layer's activations.
+FEATURES = _schema(
+    "features",
+    _must("key", _WORD),
+    _must("layer", _WORD),
+    _must("quantity", _WORD),
+    pa.field("value", pa.float64()),
+    pa.field("n", pa.int64()),
+)
+SCHEMAS = {
+    "runs": RUNS,
+    "cases": CASES,
+    "predictions": PREDICTIONS,
+    "curves": CURVES,
+    "features": FEATURES,
+}
+# Tables that nodes publish, each in a file <name>.parquet.
+PUBLISHED = ("cases", "predictions", "curves", "features")
 
 
 def build(name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
@@ -188,85 +199,34 @@ def read_tables(name: str, paths: Iterable[Path]) -> pa.Table:
 
 def _read(name: str, path: Path) -> pa.Table:
     try:
-        # Opened here, so that folders named a=b are not taken for columns.
-        with path.open("rb") as file:
-            table = pq.read_table(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        msg = f"{path} cannot be read as Parquet: run `harness verify`"
+        # Read here, so that folders named a=b are not taken for columns.
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): run `harness verify`"
+        raise UserError(msg) from error
+    return parse_table(name, data, str(path))
+
+
+def parse_table(name: str, data: bytes, where: str) -> pa.Table:
+    """Return the rows of a file of table `name`, whose bytes are `data`.
+
+    Raises UserError, which begins with `where`, for a file that is damaged, of another
+    table or of a newer version.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{where} cannot be read as Parquet: run `harness verify`"
         raise UserError(msg) from error
     marks = table.schema.metadata or {}
     if marks.get(_TABLE) != name.encode():
-        msg = f"{path} is not a table of {name}"
+        msg = f"{where} is not a table of {name}"
         raise UserError(msg)
     version = int(marks.get(_VERSION, b"0"))
     if version > SCHEMA_VERSION:
         msg = (
-            f"{path} was written with table version {version}, and this harness knows "
+            f"{where} was written with table version {version}, and this harness knows "
             f"versions up to {SCHEMA_VERSION}: update the harness"
         )
         raise UserError(msg)
     return table
-
-
-_LABELS = frozenset(
-    {"method", "encoder", "task", "protocol", "label_budget", "fold", "folds", "seed"}
-    | {
-        "subset_seed",
-        "pretraining_seed",
-        "pretraining_key",
-        "tier",
-        "corpus",
-        "n_train",
-    }
-)
-_PLAIN = ("key", "attempt", "kind", "state", "error_class", "message", "host", "pid")
-_MEASURED = ("device", "gpu_h", "peak_gpu_mem", "trainable_params", "n_train")
-
-
-def runs_table(store: Store, keys: Iterable[str] | None = None) -> pa.Table:
-    """Return one row for each attempt at `keys`, by default at every node."""
-    names = store.nodes() if keys is None else keys
-    rows = [_row(store, run) for name in names for run in store.attempts(name)]
-    columns = {field: [row.get(field) for row in rows] for field in RUNS.names}
-    return build("runs", columns)
-
-
-def _row(store: Store, run: Mapping[str, Any]) -> dict[str, Any]:
-    made_by = run.get("provenance") or {}
-    measured = run.get("measured") or {}
-    git = made_by.get("git") or {}
-    folder = store.node_dir(run["key"]) / "attempts" / run["attempt"]
-    row = {name: run.get(name) for name in (*_PLAIN, "traceback_hash", "wall_s")}
-    row |= {
-        name: value for name, value in run.get("labels", {}).items() if name in _LABELS
-    }
-    row |= {name: _finite(measured[name]) for name in _MEASURED if name in measured}
-    return row | {
-        "kind": run.get("kind", "unknown"),
-        "inputs": list(run.get("inputs", {}).items()),
-        "slurm_job": (made_by.get("slurm") or {}).get("job"),
-        "started": _time(run.get("started")),
-        "finished": _time(run.get("finished")),
-        "peak_mem": run.get("peak_mem_bytes"),
-        "disk": _disk(folder),
-        "git_commit": git.get("commit"),
-        "git_dirty": git.get("dirty"),
-        "provenance": json.dumps(made_by, sort_keys=True) if made_by else None,
-    }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _disk(folder: Path) -> int:
-    size = 0
-    for here, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # a running attempt's files come and go
-                size += Path(here, name).stat().st_size
-    return size

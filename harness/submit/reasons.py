@@ -40,7 +40,7 @@ def reason_of(store: Store, keys: Iterable[str]) -> str | None:
 
 def one_line(record: Mapping[str, Any]) -> str:
     """Return the error class and message of a record as one line."""
-    if record["state"] == "lost":
+    if record["state"] == "lost" and not record.get("message"):
         return (
             "its process ended without a word (killed, out of memory or node failure)"
         )

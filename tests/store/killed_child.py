@@ -4,12 +4,14 @@ Serves one JSON line per request on stdin and forks a child for each, so that im
 are paid once. Requests:
 {"do": "matrix", "root", "work", "cells", "step": n | null, "kill": [steps, s] | null} runs
 the little matrix, which kills itself before step n or is killed s seconds after so many;
+{"do": "collect", "root", "step": n | null} collects a store, killed before step n;
 {"do": "race", "root", "key", "links": bool} lets two children publish at one moment.
 """
 
 import builtins
 import errno
 import io
+import itertools
 import json
 import os
 import select
@@ -20,6 +22,7 @@ from pathlib import Path
 
 from harness.schema.identity import key_of_identity
 from harness.store import Store
+from harness.store.collect import collect as gather
 from harness.store.tables import build, write_table
 
 
@@ -122,14 +125,14 @@ class Steps:
     """
 
     def __init__(self, trace, last):
-        self.trace, self.last, self.count = trace, last, 0
+        self.trace, self.last, self.counter = trace, last, itertools.count(1)
 
     def note(self, name, target, before_death=None):
-        self.count += 1
+        count = next(self.counter)  # the index is read by several threads
         target = target if isinstance(target, (str, os.PathLike)) else ""
-        line = f"{self.count} {name} {Path(target).name}\n"
+        line = f"{count} {name} {Path(target).name}\n"
         REAL["write"](self.trace, line.encode())
-        if self.count == self.last:
+        if count == self.last:
             if before_death is not None:
                 before_death()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -238,6 +241,17 @@ def do_matrix(request):
     return {"status": status, "lines": lines}
 
 
+def do_collect(request):
+    """Collect in a child that kills itself before a step; return how it ended."""
+
+    def work(writer):
+        Steps(writer, request["step"]).install()
+        gather(Store(request["root"]))
+
+    status, lines = collect(*fork(work))
+    return {"status": status, "lines": lines}
+
+
 def do_race(request):
     """Publish one node in two children at one moment; return what each was told."""
     starter, start = os.pipe()
@@ -268,7 +282,7 @@ def do_race(request):
 
 def main():
     """Answer each request on stdin with one line on stdout."""
-    answers = {"matrix": do_matrix, "race": do_race}
+    answers = {"matrix": do_matrix, "race": do_race, "collect": do_collect}
     rows("0" * 64)  # pyarrow imports pandas when it builds its first column
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,9 +1,11 @@
 """A run killed at any moment repeats only what was not published; no row is torn."""
 
 import importlib.util
+import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import Store
+from harness.store import Store, snapshot
+from harness.store.collect import collect as gather
 from harness.store.tables import read_tables
 
 CHILD = Path(__file__).with_name("killed_child.py")
@@ -205,3 +208,28 @@ def test_two_publish_at_the_same_moment(ask, tmp_path, links, damaged):
         rows = read_tables("cases", [store.file(key, "cases.parquet")])
         assert rows.num_rows == 50
     assert len(store.done()) == len(specs)
+
+
+def test_a_collect_killed_before_any_step_leaves_the_snapshot_before(ask, tmp_path):
+    root = tmp_path / "results"
+    child.run_matrix(str(root), tmp_path / "work", 1)
+    store = Store(root)
+    before = gather(store).name
+    child.run_matrix(str(root), tmp_path / "work", 2)
+    places = set()
+    for step in itertools.count(1):
+        copy = shutil.copytree(root, tmp_path / "copy")
+        answer = ask(do="collect", root=str(copy), step=step)
+        now, store = snapshot.load(copy), Store(copy)
+        if answer["status"] == 0:
+            break
+        assert answer["status"] == -9
+        places.add(" ".join(answer["lines"][-1].split()[1:])[:14])
+        assert len(now.nodes) == (3 if now.name == before else 5)
+        assert store.verify() == []
+        assert ask(do="collect", root=str(copy), step=None)["status"] == 0
+        assert len(snapshot.load(copy).nodes) == 5
+        assert not [p for p in (copy / "snapshots").glob(".*") if p.is_dir()]
+        shutil.rmtree(copy)
+    assert now.name != before
+    assert {"replace CURREN", "link .lock", "write .snapsho"} <= places

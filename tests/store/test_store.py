@@ -236,7 +236,7 @@ def test_a_sound_manifest_that_came_in_between_is_put_back(store, published):
 
     key = published()
     before = store.manifest(key)
-    manifests._move_aside(store.root, key)
+    manifests._move_aside(store.root, key, lambda _: True)
     assert store.manifest(key) == before
 
 
@@ -254,6 +254,58 @@ def test_verify_reads_every_byte(store, published):
     assert "cases.parquet has other content" in problems[0].message
     assert store.verify([sound]) == []
     assert store.verify(["0" * 64])[0].message == "never published"
+
+
+def test_verify_reports_every_fault_of_a_node(store, planned):
+    key = planned()
+    with store.begin(key, made_by={}) as attempt:
+        for name in ("a.txt", "b.txt", "c.txt"):
+            attempt.path(name).write_text(name)
+        attempt.publish()
+    store.file(key, "a.txt").write_text("A.txt")
+    store.file(key, "b.txt").write_text("longer than it was")
+    (store.node_dir(key) / "attempts" / attempt.id / "c.txt").unlink()
+    assert [problem.message for problem in store.verify()] == [
+        "its published file a.txt has other content than was published",
+        "its published file b.txt has 18 bytes, expected 5",
+        "its published file c.txt is missing",
+    ]
+
+
+def test_a_node_that_is_set_aside_is_done_again(store, published):
+    sound, broken = published(0), published(1)
+    path = store.file(broken, "cases.parquet")
+    size = path.stat().st_size
+    path.write_bytes(b"x" * size)
+    manifest = store.root / "done" / broken[:2] / f"{broken[:16]}.json"
+    text = manifest.read_bytes()
+    assert not store.set_aside(sound)
+    assert store.set_aside(broken)
+    assert set(store.done()) == {sound}
+    assert store.why_not(broken) == "never published"
+    assert manifest.with_name(f"{manifest.name}.bad-1").read_bytes() == text
+    (record,) = store.attempts(broken)
+    assert record["state"] == "lost"
+    assert record["message"] == "it was published, and its manifest is gone or damaged"
+    with store.begin(broken, made_by={}) as attempt:
+        attempt.path("new.txt").write_text("new")
+        assert attempt.publish() == "published"
+    assert store.verify() == []
+
+
+def test_a_node_that_cannot_be_read_is_not_set_aside(store, published, monkeypatch):
+    from harness.store import manifests
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    key = published()
+    monkeypatch.setattr(manifests, "hash_file", refuse)
+    assert store.verify()[0].message == (
+        "its published file cases.parquet cannot be read (Permission denied)"
+    )
+    assert not store.set_aside(key)
+    assert store.is_done(key)
 
 
 def test_a_newer_results_folder_is_refused_and_left_alone(store, published):

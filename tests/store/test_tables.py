@@ -8,7 +8,8 @@ import pytest
 
 from harness.schema.errors import UserError
 from harness.store import tables
-from harness.store.tables import SCHEMAS, build, read_tables, runs_table, write_table
+from harness.store.runs import runs_table
+from harness.store.tables import SCHEMAS, build, read_tables, write_table
 
 # The columns of version 1, written out: a column may be added behind them, and none may
 # go, change its type or its place in the meaning.
@@ -25,6 +26,10 @@ PINNED = {
     "curves": {
         "key": "string!", "split": "string!", "quantity": "string!", "step": "int64!",
         "epoch": "double", "wall_s": "double", "value": "double",
+    },
+    "features": {
+        "key": "string!", "layer": "string!", "quantity": "string!", "value": "double",
+        "n": "int64",
     },
     "runs": {
         "key": "string!", "attempt": "string!", "kind": "string!",
@@ -182,7 +187,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         (newer, r"newer was written with table version 2.*update the harness"),
         (wrong, r"wrong is not a table of curves"),
         (torn, r"torn cannot be read as Parquet: run `harness verify`"),
-        (tmp_path / "none", r"none cannot be read as Parquet"),
+        (tmp_path / "none", r"none cannot be read \(No such file"),
     ):
         with pytest.raises(UserError, match=message):
             read_tables("curves", [path])
