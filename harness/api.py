@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from .nn.swin import SwinSettings
-from .schema.task import Closed, Tier, Triple
+from .nn.settings import EncoderSettings, SwinSettings, encoder_tier
+from .nn.views import check_views
+from .schema.task import Closed, Tier
+
+Sides = Annotated[
+    tuple[int, int, int] | tuple[int, int], Field(description="voxels along each axis")
+]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Regions of unlabelled volumes: (B, C, D, H, W), intensities in [0, 1]."""
+    """Regions of unlabelled images: (B, C, *region), intensities in [0, 1]."""
 
     volumes: Tensor
     case_ids: tuple[str, ...]
@@ -39,7 +44,7 @@ class Loss:
 class BaselineSettings(Closed):
     """Settings of a method that is not pretrained: the encoder alone."""
 
-    encoder: SwinSettings = Field(default_factory=SwinSettings)
+    encoder: EncoderSettings = Field(default_factory=SwinSettings)
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
 
@@ -47,8 +52,8 @@ class BaselineSettings(Closed):
 class MethodSettings(BaselineSettings):
     """Settings that every pretraining shares. A method's own come in a subclass."""
 
-    crop: Triple = Field((96, 96, 96), description="network input, voxels; METHODS 0")
-    region: Triple = Field(
+    crop: Sides = Field((96, 96, 96), description="network input, voxels; METHODS 0")
+    region: Sides = Field(
         (128, 128, 128), description="region of a volume that views are cut from"
     )
     batch: int = Field(6, ge=1, description="regions per step")
@@ -57,6 +62,16 @@ class MethodSettings(BaselineSettings):
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
     clip: float = Field(3.0, gt=0, description="gradient norm")
+
+    # Whether two views of a region must share voxels.
+    views_overlap: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> Self:
+        check_views(
+            self.crop, self.region, self.encoder, overlapping=self.views_overlap
+        )
+        return self
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {
@@ -116,15 +131,49 @@ def resolve(
 ) -> BaselineSettings:
     """Return settings at a tier with the user's overrides on top, validated.
 
-    Order: published defaults, the tier's numbers (of the method, then of its encoder), the
-    user's. `encoder` may be a kind ('swin') or a mapping. Raises pydantic.ValidationError.
+    Order: published defaults, the tier's numbers (of the encoder, then of its method),
+    the user's. `encoder` may be a kind ('swin') or a mapping; of another kind than the
+    method's default, the method's own encoder settings do not apply. With an encoder for
+    images (dims: 2) sides lose their first axis unless the user gives them. Raises
+    pydantic.ValidationError.
     """
     merged: dict[str, Any] = {**settings.tiers.get(tier, {})}
     own = dict(overrides)
     encoder = own.pop("encoder", {})
     if isinstance(encoder, str):
         encoder = {"kind": encoder}
-    of_tier = SwinSettings.tiers.get(tier, {})
+    of_method = merged.pop("encoder", {})
     if isinstance(encoder, Mapping):
-        encoder = {**of_tier, **merged.pop("encoder", {}), **encoder}
+        encoder = _resolved_encoder(settings, tier, of_method, encoder)
+        if encoder.get("dims") == 2:
+            published = _sides(settings)
+            sides = {name: merged.get(name, published[name]) for name in published}
+            merged |= {name: tuple(each)[-2:] for name, each in sides.items()}
     return settings.model_validate({**merged, **own, "encoder": encoder})
+
+
+def _resolved_encoder(
+    settings: type[BaselineSettings],
+    tier: Tier,
+    of_method: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    default = settings.model_fields["encoder"].get_default(call_default_factory=True)
+    kind = own.get("kind", default.kind)
+    of_tier = encoder_tier(kind, tier) if isinstance(kind, str) else {}
+    if kind == default.kind:
+        published = default.model_dump(mode="json", exclude_unset=True)
+        of_tier = {**published, **of_tier, **of_method}
+    return {**of_tier, "kind": kind, **own}
+
+
+def _sides(settings: type[BaselineSettings]) -> dict[str, Any]:
+    """Return the published sides, settings of three numbers of voxels."""
+    return {
+        name: field.default
+        for name, field in settings.model_fields.items()
+        if field.annotation == _SIDES
+    }
+
+
+_SIDES = tuple[int, int, int] | tuple[int, int]

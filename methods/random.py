@@ -19,6 +19,8 @@ class Random(Method):
     """An encoder as it is initialised."""
 
     Settings = BaselineSettings
+    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit")
+    dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
     pretrains: ClassVar[bool] = False
 

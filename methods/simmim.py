@@ -3,6 +3,7 @@
 METHODS 1.13. Masks are cubes of `encoder.unit` voxels (16 at paper scale), a learnable
 token stands for the hidden ones after the patch embedding, all tokens go through the
 encoder, and the head is one 1x1x1 convolution with a pixel shuffle from the bottleneck.
+On a ViT a mask unit is a patch.
 
 Optimiser, crops and mask ratio follow SMIT (METHODS 1.18), of which this is the
 reconstruction term alone, so that the two differ in the objective only. SimMIM's own
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 
 from harness.api import Batch, Loss, Method, MethodSettings
@@ -23,7 +24,7 @@ from harness.nn.build import build_encoder
 from harness.nn.heads import VoxelHead
 from harness.nn.losses import masked_l1
 from harness.nn.masking import random_units, upsample_units
-from harness.nn.views import check_views, random_view
+from harness.nn.views import random_view
 from harness.schema.task import Tier
 
 
@@ -39,17 +40,13 @@ class SimMIMSettings(MethodSettings):
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = MethodSettings.tiers
 
-    @model_validator(mode="after")
-    def _view_fits(self) -> SimMIMSettings:
-        stride = self.encoder.patch * 2 ** len(self.encoder.depths)
-        check_views(self.crop, self.region, stride=stride, overlapping=False)
-        return self
-
 
 class SimMIM(Method):
     """L = Σ m |x - x̂| / Σ m with x̂ = head(f(x, m)), over hidden voxels m = 1 only."""
 
     Settings = SimMIMSettings
+    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit")
+    dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
 
     def __init__(
@@ -58,9 +55,7 @@ class SimMIM(Method):
         super().__init__(settings, channels, rng)
         self.settings = settings
         self.student = build_encoder(settings.encoder, channels, rng)
-        self.head = VoxelHead(
-            self.student.widths[-1], channels, self.student.stride, rng
-        )
+        self.head = VoxelHead.of(self.student, channels, rng)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Return the masked reconstruction error of one view of each region.

@@ -23,7 +23,7 @@ from harness.nn.heads import PrototypeHead, VoxelHead
 from harness.nn.losses import Center, distillation_ce, masked_l1
 from harness.nn.masking import random_units, upsample_units
 from harness.nn.schedule import teacher_temperature
-from harness.nn.views import check_views, random_view
+from harness.nn.views import random_view
 from harness.schema.task import Tier
 
 
@@ -72,16 +72,15 @@ class SMITSettings(MethodSettings):
         },
     }  # fmt: skip
 
+    views_overlap: ClassVar[bool] = True
+
     @model_validator(mode="after")
-    def _views_fit(self) -> SMITSettings:
-        stages = len(self.encoder.depths)
-        if stages < 2:
+    def _has_a_stage_before_the_last(self) -> SMITSettings:
+        if self.encoder.unit >= self.encoder.stride and self.encoder.kind == "swin":
             msg = (
                 "smit distils tokens of the last stage but one: depths needs two stages"
             )
             raise ValueError(msg)
-        stride = self.encoder.patch * 2**stages
-        check_views(self.crop, self.region, stride=stride, overlapping=True)
         return self
 
 
@@ -102,9 +101,10 @@ class _Branch(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(settings.encoder, channels, rng)
-        # Tokens of the last stage but one after its merge: on them one token is one
-        # mask unit, and their width is twice that stage's.
-        width = self.encoder.widths[-2]
+        # Tokens of the last stage but one after its merge (of a ViT after three quarters
+        # of its blocks): on them one token is one mask unit.
+        self.stage = self.encoder.unit_stage - 1
+        width = self.encoder.merged_widths[self.stage]
         head = (width, settings.prototypes, settings.head_hidden)
         self.patch_head = PrototypeHead(*head, settings.head_bottleneck, rng)
         self.image_head = PrototypeHead(*head, settings.head_bottleneck, rng)
@@ -116,7 +116,7 @@ class _Branch(nn.Module):
         rng: torch.Generator | None = None,
     ) -> _Seen:
         features = self.encoder(views, mask_units=hidden, rng=rng)
-        tokens = features.merged[-2].flatten(2).transpose(1, 2)  # (B, N, width)
+        tokens = features.merged[self.stage].flatten(2).transpose(1, 2)  # (B, N, width)
         return _Seen(
             patch=self.patch_head(tokens),
             image=self.image_head(tokens.mean(dim=1)),
@@ -133,6 +133,8 @@ class SMIT(Method):
     """
 
     Settings = SMITSettings
+    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit")
+    dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
 
     def __init__(
@@ -141,8 +143,7 @@ class SMIT(Method):
         super().__init__(settings, channels, rng)
         self.settings = settings
         self.student = _Branch(settings, channels, rng)
-        encoder = self.student.encoder
-        self.voxel_head = VoxelHead(encoder.widths[-1], channels, encoder.stride, rng)
+        self.voxel_head = VoxelHead.of(self.student.encoder, channels, rng)
         self.teacher = Teacher(self.student)
         self.patch_center, self.image_center = (
             Center(settings.prototypes, momentum=settings.center_momentum)

@@ -90,25 +90,22 @@ def _check_dims(
     chain: Chain, entry: MethodEntry, tasks: Sequence[TaskEntry], corpora: Corpora
 ) -> None:
     """Note where a method cannot use a task's dimensionality or number of channels."""
-    dims = " and ".join(f"{each}-D" for each in entry.dims)
     layer = chain.layers[-1]
     for task in tasks:
-        if task.spec.dims not in entry.dims:
+        if reason := _unfit(entry, task.spec.dims):
             layer.fault(
                 (),
-                f"method {entry.name} works on {dims} volumes, and task {task.name} is "
-                f"{task.spec.dims}-D: remove one of them",
+                f"{reason}, and task {task.name} is {task.spec.dims}-D: "
+                "remove one of them",
             )
     channels: dict[int, str] = {}
     for source in entry.corpus.spec.sources if entry.corpus else ():
         spec = corpora.task(source.task)
         if spec is None:
             continue
-        if spec.dims not in entry.dims:
+        if reason := _unfit(entry, spec.dims):
             layer.fault(
-                (),
-                f"method {entry.name} works on {dims} volumes, and task {source.task} "
-                f"of its corpus is {spec.dims}-D",
+                (), f"{reason}, and task {source.task} of its corpus is {spec.dims}-D"
             )
         channels.setdefault(len(spec.channels), source.task)
     for task in tasks if entry.corpus else ():
@@ -120,6 +117,20 @@ def _check_dims(
             f"method {entry.name} needs one number of channels in its corpus and "
             f"tasks: {counts}",
         )
+
+
+def _unfit(entry: MethodEntry, dims: int) -> str | None:
+    """Return why a method cannot use data of a dimensionality, or None."""
+    if dims not in entry.dims:
+        able = " and ".join(f"{each}-D" for each in entry.dims)
+        return f"method {entry.name} works on {able} volumes"
+    have = entry.encoder.get("dims", 3)
+    if dims != have:
+        return (
+            f"method {entry.name} has an encoder for {have}-D data (set 'encoder: "
+            f"{{dims: {dims}}}' in an entry of its own)"
+        )
+    return None
 
 
 def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:

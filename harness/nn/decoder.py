@@ -1,9 +1,10 @@
-"""Convolutional decoder for segmentation, as in SwinUNETR and SMIT (METHODS 2.1).
+"""Convolutional decoders for segmentation, on a hierarchical or a plain encoder.
 
-Skips are each stage's output *before* its merge, LayerNormed (SMIT's choice), not the
-patch embedding and the merged maps (MONAI's SwinUNETR). The raw image is a skip of its
-own at full resolution. As in both, the deepest skip joins as it is; the others, the
-bottleneck and the image pass a residual block first.
+`CnnDecoder` is that of SwinUNETR and SMIT (METHODS 2.1). Skips are each stage's output
+*before* its merge, LayerNormed (SMIT's choice), not the patch embedding and the merged
+maps (MONAI's SwinUNETR). The raw image is a skip of its own at full resolution. As in
+both, the deepest skip joins as it is; the others, the bottleneck and the image pass a
+residual block first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .features import Features
+from ..schema.errors import UserError
+from .features import CONVOLUTION, Encoder, Features
 from .init import initialise
 from .norm import InstanceNorm
 
@@ -39,6 +41,7 @@ class CnnDecoder(nn.Module):
         patch: int,
         rng: torch.Generator,
         *,
+        dims: int = 3,
         full_width: int | None = None,
     ) -> None:
         super().__init__()
@@ -46,17 +49,19 @@ class CnnDecoder(nn.Module):
         if full_width is None:
             narrow = widths[0] < PAPER_WIDTH
             full_width = max(1, widths[0] // 2) if narrow else widths[0]
-        self.image = _Residual(channels, full_width)
-        self.skips = nn.ModuleList(_Residual(width, width) for width in stages[:-1])
-        self.bottleneck = _Residual(deepest, deepest)
+        self.image = _Residual(dims, channels, full_width)
+        self.skips = nn.ModuleList(
+            _Residual(dims, width, width) for width in stages[:-1]
+        )
+        self.bottleneck = _Residual(dims, deepest, deepest)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.ups = nn.ModuleList(_Up(low, high, 2) for low, high in rising)
-        self.last = _Up(widths[0], full_width, patch)
-        self.classify = _Pointwise(full_width, classes, 1)
+        self.ups = nn.ModuleList(_Up(dims, low, high, 2) for low, high in rising)
+        self.last = _Up(dims, widths[0], full_width, patch)
+        self.classify = POINTWISE[dims](full_width, classes, 1)
         initialise(self, rng)
 
     def forward(self, x: Tensor, features: Features) -> Tensor:
-        """x: (B, channels, D, H, W). Returns logits (B, classes, D, H, W)."""
+        """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
         x, *maps = (_memory_order(x) for x in (x, *features.maps))
         *stages, deepest = maps
         skips = [
@@ -70,34 +75,134 @@ class CnnDecoder(nn.Module):
         return logits
 
 
-class _Pointwise(nn.Conv3d):
+class PlainDecoder(nn.Module):
+    """UNETR's decoder for an encoder whose maps all have one grid (METHODS 2.2).
+
+    The tokens of earlier layers are raised to finer grids by transposed convolutions and
+    residual blocks: of a patch of 16, the maps after 1/4, 1/2 and 3/4 of the blocks to
+    1/2, 1/4 and 1/8 of the input; of a smaller patch only the later ones. base: channels
+    at full resolution, doubled per level; 32 is published, a width under 384 has fewer
+    (chosen here, a twelfth of the width, 8 or more).
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        channels: int,
+        classes: int,
+        patch: int,
+        rng: torch.Generator,
+        *,
+        dims: int = 3,
+        base: int | None = None,
+    ) -> None:
+        super().__init__()
+        levels = patch.bit_length() - 1  # how often the deepest map is doubled
+        if patch != 2**levels or not 1 <= levels <= len(widths):
+            fits = ", ".join(str(2**n) for n in range(1, len(widths) + 1))
+            msg = f"segmentation with a plain encoder needs a patch of {fits}, not {patch}"
+            raise UserError(msg)
+        base = base or max(8, min(32, widths[-1] // 12))
+        high = [base * 2**level for level in range(levels)]  # finest first
+        self.image = _Residual(dims, channels, high[0])
+        taps = widths[len(widths) - levels : -1]
+        self.raises = nn.ModuleList(
+            _Raise(dims, width, high[level], levels - level)
+            for level, width in enumerate(taps, start=1)
+        )
+        rising = zip([widths[-1], *high[:0:-1]], high[::-1], strict=True)
+        self.ups = nn.ModuleList(_Up(dims, low, up, 2) for low, up in rising)
+        self.classify = POINTWISE[dims](high[0], classes, 1)
+        initialise(self, rng)
+
+    def forward(self, x: Tensor, features: Features) -> Tensor:
+        """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
+        x, *maps = (_memory_order(x) for x in (x, *features.maps))
+        *taps, y = maps
+        taps = taps[len(taps) - len(self.raises) :]
+        skips = [self.image(x)]
+        skips += [up(tap) for up, tap in zip(self.raises, taps, strict=True)]
+        for up, skip in zip(self.ups, reversed(skips), strict=True):
+            y = up(y, skip)
+        logits: Tensor = self.classify(y)
+        return logits
+
+
+def build_decoder(
+    encoder: Encoder, channels: int, classes: int, rng: torch.Generator
+) -> nn.Module:
+    """Return the decoder that fits an encoder: by whether its maps get coarser."""
+    plain = len(set(encoder.widths)) == 1
+    kind = PlainDecoder if plain else CnnDecoder
+    patch = encoder.settings.patch
+    return kind(encoder.widths, channels, classes, patch, rng, dims=encoder.dims)
+
+
+class _Raise(nn.Module):
+    """`times` doublings of the grid, each followed by a residual block but the first."""
+
+    def __init__(self, dims: int, inputs: int, outputs: int, times: int) -> None:
+        super().__init__()
+        self.first = RAISING[dims](inputs, outputs, 2, stride=2, bias=False)
+        self.rest = nn.ModuleList(
+            nn.Sequential(
+                RAISING[dims](outputs, outputs, 2, stride=2, bias=False),
+                _Residual(dims, outputs, outputs),
+            )
+            for _ in range(times - 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, inputs, *grid). Returns (B, outputs, *(grid * 2^times))."""
+        x = self.first(x)
+        for part in self.rest:
+            x = part(x)
+        return x
+
+
+class _Pointwise3d(nn.Conv3d):
     """A 1x1x1 convolution; on the CPU a matrix product, where torch's is slow."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, inputs, D, H, W). Returns (B, outputs, D, H, W)."""
-        if x.device.type != "cpu":
-            return super().forward(x)
-        y = functional.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias)
-        return y.movedim(-1, 1)
+        return _pointwise(self, x) if x.device.type == "cpu" else super().forward(x)
+
+
+class _Pointwise2d(nn.Conv2d):
+    """The same of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, inputs, H, W). Returns (B, outputs, H, W)."""
+        return _pointwise(self, x) if x.device.type == "cpu" else super().forward(x)
+
+
+def _pointwise(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
+    y = functional.linear(x.movedim(1, -1), layer.weight.flatten(1), layer.bias)
+    return y.movedim(-1, 1)
+
+
+POINTWISE = {2: _Pointwise2d, 3: _Pointwise3d}
+RAISING = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 class _Residual(nn.Module):
-    """Two 3x3x3 convolutions with instance norm and a shortcut, LeakyReLU(0.01)."""
+    """Two convolutions of side 3, instance norm, a shortcut and LeakyReLU(0.01)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, dims: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1, bias=False)
+        conv = CONVOLUTION[dims]
+        self.conv1 = conv(inputs, outputs, 3, padding=1, bias=False)
         self.norm1 = InstanceNorm(outputs)
-        self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = conv(outputs, outputs, 3, padding=1, bias=False)
         self.norm2 = InstanceNorm(outputs)
         self.shortcut: nn.Module = nn.Identity()
         if inputs != outputs:
             self.shortcut = nn.Sequential(
-                _Pointwise(inputs, outputs, 1, bias=False), InstanceNorm(outputs)
+                POINTWISE[dims](inputs, outputs, 1, bias=False), InstanceNorm(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, inputs, D, H, W). Returns (B, outputs, D, H, W)."""
+        """x: (B, inputs, *grid). Returns (B, outputs, *grid)."""
         y = functional.leaky_relu(self.norm1(self.conv1(x)), 0.01)
         y = self.norm2(self.conv2(y)) + self.shortcut(x)
         return functional.leaky_relu(y, 0.01)
@@ -106,15 +211,14 @@ class _Residual(nn.Module):
 class _Up(nn.Module):
     """A transposed convolution by `factor`, the skip joined, a residual block."""
 
-    def __init__(self, inputs: int, outputs: int, factor: int) -> None:
+    def __init__(self, dims: int, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose3d(inputs, outputs, factor, stride=factor, bias=False)
-        self.block = _Residual(2 * outputs, outputs)
+        self.up = RAISING[dims](inputs, outputs, factor, stride=factor, bias=False)
+        self.block = _Residual(dims, 2 * outputs, outputs)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """x: (B, inputs, d, h, w); skip: (B, outputs, D, H, W), D <= factor * d, ..."""
-        d, h, w = skip.shape[2:]
-        y = self.up(x)[:, :, :d, :h, :w]  # encoders pad odd sides
+        """x: (B, inputs, *low); skip: (B, outputs, *high), high <= factor * low."""
+        y = self.up(x)[:, :, *(slice(side) for side in skip.shape[2:])]  # odd sides
         result: Tensor = self.block(torch.cat([y, skip], dim=1))
         return result
 
@@ -122,5 +226,6 @@ class _Up(nn.Module):
 def _memory_order(x: Tensor) -> Tensor:
     """Put channels last in memory on the CPU, where that is faster, else first."""
     if x.device.type == "cpu":
-        return x.contiguous(memory_format=torch.channels_last_3d)
+        last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        return x.contiguous(memory_format=last)
     return x.contiguous()

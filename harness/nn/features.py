@@ -1,23 +1,96 @@
-"""What an encoder hands on."""
+"""What an encoder is to everything that uses one, and what it hands on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
+
+# What stands where a mask hides: a learnt token, or nothing (zeros, position kept).
+Fill = Literal["token", "zero"]
 
 
 @dataclass(frozen=True)
 class Features:
-    """Feature maps of one pass, channel-first, each token LayerNormed (no affine).
+    """Feature maps of one pass, channel-first, each token LayerNormed.
 
-    maps: n + 1 maps (B, C_i, *grid_i) of an encoder with n stages: what each stage puts
-    out before its merge (1/2, 1/4, ... of the input at patch 2), then the last merged
-    map, the bottleneck. merged: n maps (B, 2 C_i, *grid_i / 2), the map after the merge
-    that follows each stage. pooled: (B, C_n), the mean of the last merged map over its
-    tokens.
+    *grid has two or three axes, as the input has.
+
+    maps: what a decoder joins, finest first, the bottleneck last. Of a hierarchical
+    encoder with n stages, n + 1 maps (B, C_i, *grid_i): what each stage puts out before
+    its merge (1/2, 1/4, ... of the input at patch 2), then the last merged map. Of a
+    plain one, the tokens after each quarter of its blocks, (B, C, *grid).
+    merged: what a stage hands to the next, after its merge; of a plain encoder the maps.
+    units: (B, C_u, *units), the deepest tokens of which each covers one mask unit.
+    pooled: (B, C_p), the image vector that is classified: the class token where the
+    encoder ends with one, else the mean of the bottleneck.
+    cls: (B, C_c), the class token, where the encoder has one (in semantic attention, or
+    at the end).
+    attention: (B, *grid_a), how the class token attends to the patches in the last block
+    that holds it: mean over heads, class token left out, sums to 1, no gradient.
     """
 
     maps: tuple[Tensor, ...]
     merged: tuple[Tensor, ...]
+    units: Tensor
     pooled: Tensor
+    cls: Tensor | None = None
+    attention: Tensor | None = None
+
+
+class Encoder(nn.Module):
+    """What methods and downstream networks rely on; abstract.
+
+    settings: what it was built from. dims: 2 or 3. unit: voxels per side of a mask unit.
+    stride: voxels per side of a bottleneck token. widths: channels of `Features.maps`.
+    unit_stage: stage (from 1) whose merged tokens cover one unit each; unit_width and
+    merged_widths: their channels and those of every `Features.merged`. pooled_width and
+    cls_width: channels of `pooled` and `cls`, the latter 0 where there is none.
+    """
+
+    settings: Any
+    dims: int
+    unit: int
+    stride: int
+    widths: tuple[int, ...]
+    merged_widths: tuple[int, ...]
+    unit_stage: int
+    unit_width: int
+    pooled_width: int
+    cls_width: int
+    mask_token: nn.Parameter
+    drops: torch.Generator
+
+    def forward(
+        self,
+        x: Tensor,
+        mask_units: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        fill: Fill = "token",
+    ) -> Features:
+        """Encode images of any size; a side that does not divide is padded with zeros.
+
+        x: (B, C, *sides), intensities in [0, 1]. mask_units: bool (B, *units), True =
+        hidden, where a unit is a cube (square) of `unit` voxels; `fill` says what stands
+        there. rng: draws of drop path in training; without it they come from the
+        generator made at construction.
+        """
+        raise NotImplementedError
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """Append zeros, what [0, 1] has as background, until every side divides."""
+    extra = [-side % multiple for side in x.shape[2:]]
+    if not any(extra):
+        return x
+    return functional.pad(x, [n for more in reversed(extra) for n in (0, more)])
+
+
+def to_range(x: Tensor, low: float, high: float) -> Tensor:
+    """Map intensities in [0, 1] to what the encoder was made for."""
+    return x if (low, high) == (0.0, 1.0) else x * (high - low) + low

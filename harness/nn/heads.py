@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .features import Encoder
 from .init import initialise
 
 
@@ -62,18 +63,30 @@ class VoxelHead(nn.Module):
     """A 1x1x1 convolution and a pixel shuffle: a token paints its cube of voxels."""
 
     def __init__(
-        self, inputs: int, channels: int, stride: int, rng: torch.Generator
+        self,
+        inputs: int,
+        channels: int,
+        stride: int,
+        rng: torch.Generator,
+        *,
+        dims: int = 3,
     ) -> None:
         super().__init__()
         self.channels, self.stride = channels, stride
-        self.paint = nn.Linear(inputs, channels * stride**3)
+        self.paint = nn.Linear(inputs, channels * stride**dims)
         initialise(self, rng)
 
+    @classmethod
+    def of(cls, encoder: Encoder, channels: int, rng: torch.Generator) -> VoxelHead:
+        """Return the head that paints from an encoder's bottleneck."""
+        return cls(encoder.widths[-1], channels, encoder.stride, rng, dims=encoder.dims)
+
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, inputs, d, h, w). Returns (B, channels, d s, h s, w s), s = stride."""
-        b, _, d, h, w = x.shape
-        s = self.stride
-        voxels = self.paint(x.movedim(1, -1)).view(b, d, h, w, self.channels, s, s, s)
-        voxels = voxels.permute(0, 4, 1, 5, 2, 6, 3, 7)  # (B, C, d, s, h, s, w, s)
-        painted: Tensor = voxels.reshape(b, self.channels, d * s, h * s, w * s)
+        """x: (B, inputs, *grid). Returns (B, channels, *(grid * stride))."""
+        b, _, *grid = x.shape
+        dims, s = len(grid), self.stride
+        voxels = self.paint(x.movedim(1, -1)).view(b, *grid, self.channels, *[s] * dims)
+        pairs = [axis for i in range(dims) for axis in (1 + i, 2 + dims + i)]
+        voxels = voxels.permute(0, 1 + dims, *pairs)  # (B, C, d, s, h, s, w, s)
+        painted: Tensor = voxels.reshape(b, self.channels, *(n * s for n in grid))
         return painted

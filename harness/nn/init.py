@@ -6,10 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from .batchnorm import BatchNorm
+from .transformer import LayerScale
 
 NORMS = (nn.LayerNorm, nn.InstanceNorm3d, nn.GroupNorm, BatchNorm)
-CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d)
-TOKENS = ("mask_token", "class_token", "offset_bias", "positions", "directions")
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TOKENS = (
+    "mask_token", "class_token", "class_position", "positions", "offset_bias",
+    "directions",
+)  # fmt: skip
 
 
 def initialise(module: nn.Module, rng: torch.Generator) -> None:
@@ -17,8 +21,9 @@ def initialise(module: nn.Module, rng: torch.Generator) -> None:
 
     Linear weights, tokens and bias tables: normal with standard deviation 0.02, cut at
     2 (METHODS 1.1). Convolutions: Kaiming normal for LeakyReLU(0.01). Norms: 1. Biases:
-    0. The global random state has no influence. Raises ValueError at a parameter of a
-    kind that has no rule here, so that none keeps what its constructor drew.
+    0. Layer scale: its own start. The global random state has no influence. Raises
+    ValueError at a parameter of a kind that has no rule here, so that none keeps what
+    its constructor drew.
     """
     for prefix, part in module.named_modules():
         for name, parameter in part.named_parameters(recurse=False):
@@ -34,6 +39,8 @@ def _fill(
         parameter.zero_()
     elif isinstance(part, NORMS) and name == "weight":
         parameter.fill_(1.0)
+    elif isinstance(part, LayerScale):
+        parameter.fill_(part.start)
     elif parameter.is_meta:
         return  # shapes only, for counting
     elif name in TOKENS or (isinstance(part, nn.Linear) and name == "weight"):

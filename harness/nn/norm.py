@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 EPSILON = 1e-5
 
 
 class InstanceNorm(nn.InstanceNorm3d):
-    """Instance norm with affine; on a 1x1x1 map the affine alone.
+    """Instance norm with affine of maps with any number of axes; of one voxel no norm.
 
     Over a single voxel the norm is 0 whatever the input, and torch refuses it in
     training (METHODS 2.13).
@@ -27,13 +28,16 @@ class InstanceNorm(nn.InstanceNorm3d):
         super().__init__(width, eps=EPSILON, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, D, H, W). Returns the same shape."""
+        """x: (B, C, *grid). Returns the same shape."""
         if x.shape[2:].numel() == 1:
+            per_channel = (-1, *[1] * (x.ndim - 2))
             return torch.addcmul(
-                self.bias.view(-1, 1, 1, 1), x, self.weight.view(-1, 1, 1, 1)
+                self.bias.view(per_channel), x, self.weight.view(per_channel)
             )
         if x.device.type != "cpu" or x.dtype != torch.float32:
-            return super().forward(x)
+            return functional.instance_norm(
+                x, weight=self.weight, bias=self.bias, eps=EPSILON
+            )
         result: Tensor = _ChannelsLast.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return result
 
@@ -71,16 +75,16 @@ class _ChannelsLast(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> tuple[Tensor, int]:
-    """View (B, C, D, H, W) as (B, voxels / fold, fold C): long rows are fast."""
+    """View (B, C, *grid) as (B, voxels / fold, fold C): long rows are fast."""
     last = x.movedim(1, -1).contiguous()
-    fold = math.gcd(last.shape[1:4].numel(), 32)
+    fold = math.gcd(last.shape[1:-1].numel(), 32)
     return last.view(x.shape[0], -1, fold * x.shape[1]), fold
 
 
 def _unrow(rows: Tensor, shape: torch.Size) -> Tensor:
     """Undo `_rows`."""
-    b, c, d, h, w = shape
-    return rows.view(b, d, h, w, c).movedim(-1, 1)
+    b, c, *grid = shape
+    return rows.view(b, *grid, c).movedim(-1, 1)
 
 
 def _total(rows: Tensor, fold: int) -> Tensor:

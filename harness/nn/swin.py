@@ -1,4 +1,4 @@
-"""3-D Swin transformer: the project's own encoder for volumes.
+"""Swin transformer for images and volumes: the project's own encoder.
 
 Stages of blocks with attention inside windows, plain and shifted in turn; a merge that
 halves the grid and doubles the width follows every stage (METHODS 0, Swin-MSK). At the
@@ -8,119 +8,48 @@ weights.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..schema.errors import UserError
-from ..schema.task import Closed, Tier
 from .attention import window_attention
-from .draws import rows
-from .features import Features
+from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
 from .init import initialise
 from .masking import spread
+from .settings import SwinSettings
+from .transformer import SemanticAttention, drop_path
 from .windows import (
     Grid,
-    ShrunkBias,
     cut,
     fit_window,
     offset_index,
+    pad_grid,
     put_back,
     shift_masks,
 )
 
 
-class SwinSettings(Closed):
-    """Settings of the encoder: Swin-MSK (METHODS 0), SwinUNETR's in brackets."""
-
-    kind: Literal["swin"] = "swin"
-    patch: int = Field(2, ge=1, description="voxels per side of a stem token")
-    width: int = Field(
-        48, ge=1, description="channels of the stem; doubled by each merge"
-    )
-    depths: tuple[int, ...] = Field(
-        (2, 2, 8, 2), min_length=1, description="blocks per stage [2, 2, 2, 2]"
-    )
-    heads: tuple[int, ...] = Field(
-        (4, 4, 8, 16),
-        min_length=1,
-        description="attention heads per stage [3, 6, 12, 24]",
-    )
-    window: int = Field(4, ge=1, description="tokens per side of a window [7]")
-    mlp_ratio: float = Field(4.0, gt=0)
-    qkv_bias: bool = True
-    patch_norm: bool = Field(default=True, description="LayerNorm after the stem [no]")
-    drop_path: float = Field(
-        0.1, ge=0, lt=1, description="of the last block; linear from 0 at the first"
-    )
-    shrunk_bias: ShrunkBias = Field(
-        "first_tokens",
-        description="relative bias of windows that shrank to their grid: as published, "
-        "or by the tokens' true offsets (see windows.offset_index)",
-    )
-
-    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
-        "tiny": {
-            "width": 12, "depths": (2, 2, 2), "heads": (1, 2, 4), "window": 2,
-            "drop_path": 0.0,
-        },
-        "small": {
-            "width": 24, "depths": (2, 2, 2), "heads": (2, 4, 8), "window": 4,
-            "drop_path": 0.0,
-        },
-        "demo": {
-            "width": 24, "depths": (2, 2, 2, 2), "heads": (2, 4, 8, 8), "window": 4,
-            "drop_path": 0.0,
-        },
-    }  # fmt: skip
-
-    @model_validator(mode="after")
-    def _fits(self) -> SwinSettings:
-        if len(self.depths) != len(self.heads):
-            msg = (
-                f"depths {self.depths} and heads {self.heads} need one number per stage"
-            )
-            raise ValueError(msg)
-        for stage, heads in enumerate(self.heads):
-            width = self.width * 2**stage
-            if heads < 1 or width % heads or self.depths[stage] < 1:
-                msg = (
-                    f"stage {stage + 1} has width {width}, {heads} heads and "
-                    f"{self.depths[stage]} blocks; heads must divide the width and "
-                    "a stage needs a block"
-                )
-                raise ValueError(msg)
-        return self
-
-
-class Swin(nn.Module):
+class Swin(Encoder):
     """The encoder; weights come from `rng` alone.
 
-    unit: voxels per side of a mask unit, the footprint of a token after the last merge
-    but one (16 at paper scale). stride: voxels per side of a bottleneck token (32).
-    widths: channels of each of `Features.maps`.
+    A mask unit is the footprint of a token after the last merge but one (16 voxels at
+    paper scale), or after the stage that semantic attention follows.
     """
 
     def __init__(
-        self,
-        settings: SwinSettings,
-        channels: int,
-        rng: torch.Generator,
-        dims: int = 3,
+        self, settings: SwinSettings, channels: int, rng: torch.Generator
     ) -> None:
         super().__init__()
-        if dims != 3:
-            msg = f"the swin encoder is for volumes (3 dimensions), not {dims}"
-            raise UserError(msg)
         stages = len(settings.depths)
-        self.settings = settings
-        self.unit = settings.patch * 2 ** (stages - 1)
-        self.stride = settings.patch * 2**stages
+        self.settings, self.dims = settings, settings.dims
+        self.unit, self.stride = settings.unit, settings.stride
         self.widths = tuple(settings.width * 2**i for i in range(stages + 1))
-        self.stem = nn.Conv3d(
+        self.merged_widths = self.widths[1:]
+        self.unit_stage = settings.unit_stage
+        self.unit_width = self.widths[self.unit_stage]
+        self.pooled_width = self.widths[-1]
+        self.cls_width = self.unit_width if settings.has_class_token else 0
+        self.stem = CONVOLUTION[self.dims](
             channels, settings.width, settings.patch, stride=settings.patch
         )
         self.stem_norm = (
@@ -128,6 +57,10 @@ class Swin(nn.Module):
         )
         self.mask_token = nn.Parameter(torch.empty(settings.width))
         self.stages = nn.ModuleList(_Stage(settings, i) for i in range(stages))
+        own = settings.semantic_attention
+        self.semantic = (
+            SemanticAttention(self.unit_width, own.blocks, own.heads) if own else None
+        )
         initialise(self, rng)
         # Draws for drop path when the caller passes no generator.
         self.drops = torch.Generator().manual_seed(
@@ -139,36 +72,39 @@ class Swin(nn.Module):
         x: Tensor,
         mask_units: Tensor | None = None,
         rng: torch.Generator | None = None,
+        fill: Fill = "token",
     ) -> Features:
-        """Encode volumes of any size; a side that does not divide is padded with zeros.
-
-        x: (B, C, D, H, W). mask_units: bool (B, *units), True = hidden, where a unit is
-        a cube of `unit` voxels. rng: draws of drop path in training; without it they
-        come from the generator made at construction.
-        """
-        tokens = self.embed(x)  # (B, d, h, w, C)
+        """Encode images of any size; see `Encoder.forward`."""
+        rng = rng or self.drops
+        tokens = self.embed(x)  # (B, *grid, C)
         if mask_units is not None:
-            tokens = self._hide(tokens, mask_units)
-        maps, merged = [], []
-        for stage in self.stages:
-            before, tokens = stage(tokens, rng or self.drops)
+            tokens = self._hide(tokens, mask_units, fill)
+        maps, merged, cls, attention = [], [], None, None
+        for number, stage in enumerate(self.stages, start=1):
+            before, tokens = stage(tokens, rng)
+            if self.semantic is not None and number == self.unit_stage:
+                tokens, cls, attention = self.semantic(tokens, rng)
+                cls = functional.layer_norm(cls, cls.shape[-1:])
             maps.append(_channels_first(before))
             merged.append(_channels_first(tokens))
-        pooled = merged[-1].mean(dim=(2, 3, 4))
-        return Features((*maps, merged[-1]), tuple(merged), pooled)
+        return Features(
+            maps=(*maps, merged[-1]),
+            merged=tuple(merged),
+            units=merged[self.unit_stage - 1],
+            pooled=merged[-1].flatten(2).mean(dim=2),
+            cls=cls,
+            attention=attention,
+        )
 
     def embed(self, x: Tensor) -> Tensor:
-        """Turn voxels (B, C, D, H, W) into stem tokens (B, d, h, w, width)."""
-        patch = self.settings.patch
-        extra = [-side % patch for side in x.shape[2:]]
-        if any(extra):
-            x = functional.pad(x, (0, extra[2], 0, extra[1], 0, extra[0]))
+        """Turn voxels (B, C, *sides) into stem tokens (B, *grid, width)."""
+        x = to_range(pad_to(x, self.settings.patch), *self.settings.intensity)
         tokens: Tensor = self.stem_norm(self.stem(x).movedim(1, -1))
         return tokens.contiguous()
 
-    def _hide(self, tokens: Tensor, mask_units: Tensor) -> Tensor:
-        """Put the mask token where `mask_units` (B, *units) says hidden."""
-        grid = tokens.shape[1:4]
+    def _hide(self, tokens: Tensor, mask_units: Tensor, fill: Fill) -> Tensor:
+        """Put the mask token or zeros where `mask_units` (B, *units) says hidden."""
+        grid = tokens.shape[1:-1]
         factor = self.unit // self.settings.patch
         hidden = spread(mask_units, factor)
         if any(have < want for have, want in zip(hidden.shape[1:], grid, strict=True)):
@@ -177,8 +113,9 @@ class Swin(nn.Module):
                 f"does not cover {tuple(grid)} stem tokens"
             )
             raise ValueError(msg)
-        hidden = hidden[:, : grid[0], : grid[1], : grid[2], None]
-        return torch.where(hidden, self.mask_token.to(tokens.dtype), tokens)
+        hidden = hidden[:, *(slice(side) for side in grid)].unsqueeze(-1)
+        token = self.mask_token.to(tokens.dtype)
+        return torch.where(hidden, token if fill == "token" else 0 * token, tokens)
 
 
 class _Stage(nn.Module):
@@ -198,10 +135,10 @@ class _Stage(nn.Module):
             )
             for block in range(settings.depths[index])
         )
-        self.merge = _Merge(width)
+        self.merge = _Merge(width, settings.dims)
 
     def forward(self, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """x: (B, D, H, W, C). Returns what the blocks put out, and that merged."""
+        """x: (B, *grid, C). Returns what the blocks put out, and that merged."""
         for block in self.blocks:
             x = block(x, rng)
         return x, self.merge(x)
@@ -230,17 +167,12 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """x: (B, D, H, W, C). Returns the same shape."""
+        """x: (B, *grid, C). Returns the same shape."""
         x = x + self._drop(self.attention(self.norm1(x), shifted=self.shifted), rng)
         return x + self._drop(self.mlp(self.norm2(x)), rng)
 
     def _drop(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Drop the branch of whole samples (stochastic depth), scale up the others."""
-        if not self.training or self.drop_path == 0:
-            return x
-        keep = 1 - self.drop_path
-        draw = rows(len(x), lambda n: torch.rand(n, generator=rng, device=rng.device))
-        return x * ((draw < keep).to(x) / keep).view(-1, 1, 1, 1, 1)
+        return drop_path(x, self.drop_path, rng) if self.training else x
 
 
 class _WindowAttention(nn.Module):
@@ -253,18 +185,18 @@ class _WindowAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=settings.qkv_bias)
         self.out = nn.Linear(width, width)
         self.offset_bias = nn.Parameter(
-            torch.empty((2 * settings.window - 1) ** 3, heads)
+            torch.empty((2 * settings.window - 1) ** settings.dims, heads)
         )
 
     def forward(self, x: Tensor, *, shifted: bool) -> Tensor:
-        """x: (B, D, H, W, C). Returns the same shape."""
-        grid: Grid = (x.shape[1], x.shape[2], x.shape[3])
+        """x: (B, *grid, C). Returns the same shape."""
+        grid: Grid = tuple(x.shape[1:-1])
         window, shift = fit_window(grid, self.window)
         kind, masks = None, None
         if shifted and any(shift):
             kind, masks = shift_masks(grid, window, shift, x.device)
         else:
-            shift = (0, 0, 0)
+            shift = (0,) * len(grid)
         windows = cut(x, window, shift)  # (N, n, C)
         count, n, c = windows.shape
         qkv = self.qkv(windows).view(count, n, 3, self.heads, c // self.heads)
@@ -280,25 +212,26 @@ class _WindowAttention(nn.Module):
 
 
 class _Merge(nn.Module):
-    """Join the channels of 2x2x2 neighbours, LayerNorm, then 8C to 2C."""
+    """Join the channels of neighbours, two along each axis, LayerNorm, then to 2C."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dims: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(8 * width)
-        self.reduce = nn.Linear(8 * width, 2 * width, bias=False)
+        self.norm = nn.LayerNorm(2**dims * width)
+        self.reduce = nn.Linear(2**dims * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, D, H, W, C), odd sides padded. Returns (B, D/2, H/2, W/2, 2C)."""
+        """x: (B, *grid, C), odd sides padded. Returns (B, *(grid / 2), 2C)."""
+        x = pad_grid(x, [side % 2 for side in x.shape[1:-1]])
         b, *grid, c = x.shape
-        if any(side % 2 for side in grid):
-            odd = [side % 2 for side in grid]
-            x = functional.pad(x, (0, 0, 0, odd[2], 0, odd[1], 0, odd[0]))
-        d, h, w = (side // 2 for side in x.shape[1:4])
-        x = x.reshape(b, d, 2, h, 2, w, 2, c).permute(0, 1, 3, 5, 2, 4, 6, 7)
-        merged: Tensor = self.reduce(self.norm(x.reshape(b, d, h, w, 8 * c)))
+        dims, half = len(grid), [side // 2 for side in grid]
+        x = x.reshape(b, *(n for side in half for n in (side, 2)), c)
+        # (B, *half, 2, ..., 2, C): the corner's last axis runs fastest.
+        order = [*range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
+        x = x.permute(0, *order, 2 * dims + 1)
+        merged: Tensor = self.reduce(self.norm(x.reshape(b, *half, 2**dims * c)))
         return merged
 
 
 def _channels_first(tokens: Tensor) -> Tensor:
-    """LayerNorm without affine, (B, D, H, W, C) to (B, C, D, H, W)."""
+    """LayerNorm without affine, (B, *grid, C) to (B, C, *grid)."""
     return functional.layer_norm(tokens, tokens.shape[-1:]).movedim(-1, 1)

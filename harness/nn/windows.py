@@ -1,17 +1,18 @@
-"""Windows of a 3-D grid of tokens: cut, put back, shift, relative offsets."""
+"""Windows of a 2-D or 3-D grid of tokens: cut, put back, shift, relative offsets."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Grid = tuple[int, int, int]
-ShrunkBias = Literal["first_tokens", "offsets"]
+from .settings import ShrunkBias
+
+Grid = tuple[int, ...]  # a side per axis: two or three
 
 # Added to the attention between tokens that only the cyclic shift made neighbours.
 # Large enough that exp underflows to exactly 0 (MONAI's -100 leaves denormal numbers,
@@ -28,34 +29,54 @@ def fit_window(grid: Sequence[int], window: int) -> tuple[Grid, Grid]:
     """
     sides = tuple(min(window, side) for side in grid)
     shifts = tuple(window // 2 if side > window else 0 for side in grid)
-    return (sides[0], sides[1], sides[2]), (shifts[0], shifts[1], shifts[2])
+    return sides, shifts
+
+
+def pad_grid(x: Tensor, extra: Sequence[int]) -> Tensor:
+    """Append `extra` zero tokens per axis to (B, *grid, C)."""
+    if not any(extra):
+        return x
+    ends = [end for more in reversed(extra) for end in (0, more)]
+    return functional.pad(x, (0, 0, *ends))
 
 
 def cut(x: Tensor, window: Grid, shift: Grid) -> Tensor:
     """Pad with zeros to whole windows, roll by -shift and cut.
 
-    x: (B, D, H, W, C). Returns (B * windows, tokens, C), windows in row-major order.
+    x: (B, *grid, C). Returns (B * windows, tokens, C), windows in row-major order.
     """
     b, *grid, c = x.shape
-    extra = [-side % length for side, length in zip(grid, window, strict=True)]
-    if any(extra):
-        x = functional.pad(x, (0, 0, 0, extra[2], 0, extra[1], 0, extra[0]))
+    x = pad_grid(x, [-s % length for s, length in zip(grid, window, strict=True)])
+    dims = len(grid)
     if any(shift):
-        x = x.roll([-s for s in shift], dims=(1, 2, 3))
-    d, h, w = (s // n for s, n in zip(x.shape[1:4], window, strict=True))
-    x = x.view(b, d, window[0], h, window[1], w, window[2], c)
-    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(b * d * h * w, -1, c)
+        x = x.roll([-s for s in shift], dims=tuple(range(1, dims + 1)))
+    counts = [s // n for s, n in zip(x.shape[1:-1], window, strict=True)]
+    x = x.view(b, *_interleaved(counts, window), c)
+    return x.permute(0, *_apart(dims), 2 * dims + 1).reshape(
+        b * math.prod(counts), -1, c
+    )
 
 
 def put_back(windows: Tensor, window: Grid, shift: Grid, grid: Grid) -> Tensor:
     """Undo `cut`: (B * windows, tokens, C) to (B, *grid, C), padding dropped."""
-    d, h, w = (-(-side // length) for side, length in zip(grid, window, strict=True))
-    c = windows.shape[-1]
-    x = windows.view(-1, d, h, w, *window, c).permute(0, 1, 4, 2, 5, 3, 6, 7)
-    x = x.reshape(-1, d * window[0], h * window[1], w * window[2], c)
+    counts = [-(-s // length) for s, length in zip(grid, window, strict=True)]
+    c, dims = windows.shape[-1], len(grid)
+    x = windows.view(-1, *counts, *window, c)
+    order = [axis for i in range(dims) for axis in (1 + i, 1 + dims + i)]
+    x = x.permute(0, *order, 2 * dims + 1)
+    x = x.reshape(-1, *(n * w for n, w in zip(counts, window, strict=True)), c)
     if any(shift):
-        x = x.roll(shift, dims=(1, 2, 3))
-    return x[:, : grid[0], : grid[1], : grid[2]]
+        x = x.roll(shift, dims=tuple(range(1, dims + 1)))
+    return x[:, *(slice(side) for side in grid)]
+
+
+def _interleaved(counts: Sequence[int], window: Grid) -> list[int]:
+    return [n for pair in zip(counts, window, strict=True) for n in pair]
+
+
+def _apart(dims: int) -> list[int]:
+    """Return the axes of interleaved (count, side) pairs: counts, then sides."""
+    return [*range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
 
 
 @lru_cache(maxsize=64)
@@ -64,17 +85,18 @@ def offset_index(
 ) -> Tensor:
     """Row of the bias table for each pair of tokens: int64 (tokens * tokens,).
 
-    The table has (2 full - 1)^3 rows, one per offset between two tokens, row-major. A
+    The table has (2 full - 1)^dims rows, one per offset between two tokens, row-major. A
     window that shrank to its grid uses, by `rule`, the rows of its tokens' true offsets
     or those of the first tokens of a full window. The latter mixes offsets up, but it
     is what SwinUNETR was published with and what its public weights were trained with.
     """
-    sides = (full, full, full) if rule == "first_tokens" else window
+    dims = len(window)
+    sides = (full,) * dims if rule == "first_tokens" else window
     axes = [torch.arange(side) for side in sides]
-    place = torch.cartesian_prod(*axes)[: window[0] * window[1] * window[2]]
-    offset = place[:, None, :] - place[None, :, :] + full - 1  # (tokens, tokens, 3)
-    span = 2 * full - 1
-    return (offset @ torch.tensor([span * span, span, 1])).flatten().to(device)
+    place = torch.cartesian_prod(*axes)[: math.prod(window)]
+    offset = place[:, None, :] - place[None, :, :] + full - 1  # (tokens, tokens, dims)
+    rows = torch.tensor([(2 * full - 1) ** axis for axis in reversed(range(dims))])
+    return (offset @ rows).flatten().to(device)
 
 
 @lru_cache(maxsize=64)
@@ -84,17 +106,18 @@ def shift_masks(
     """Masks of shifted windows, one per kind of window rather than one per window.
 
     Along an axis only the last window holds tokens from both ends of the grid, so there
-    are at most 8 kinds. Returns kind of each window, int64 (windows,), 0 = nothing to
-    mask, and what is added to the attention, (8, tokens, tokens), 0 or APART.
+    are at most 2^dims kinds. Returns kind of each window, int64 (windows,), 0 = nothing
+    to mask, and what is added to the attention, (2^dims, tokens, tokens), 0 or APART.
     """
     counts = [-(-side // length) for side, length in zip(grid, window, strict=True)]
     axes = [torch.arange(count) for count in counts]
-    place = torch.cartesian_prod(*axes)  # (windows, 3)
+    dims = len(grid)
+    place = torch.cartesian_prod(*axes)  # (windows, dims)
     last = (place == torch.tensor(counts) - 1) & (torch.tensor(shift) > 0)
-    kind = (last * torch.tensor([4, 2, 1])).sum(dim=1)
+    kind = (last * torch.tensor([2**axis for axis in reversed(range(dims))])).sum(dim=1)
     tokens = torch.cartesian_prod(*[torch.arange(side) for side in window])
-    from_front = tokens >= torch.tensor(window) - torch.tensor(shift)  # (tokens, 3)
-    crosses = from_front[:, None, :] != from_front[None, :, :]  # (tokens, tokens, 3)
-    kinds = torch.cartesian_prod(*[torch.tensor([False, True])] * 3)  # (8, 3)
+    from_front = tokens >= torch.tensor(window) - torch.tensor(shift)  # (tokens, dims)
+    crosses = from_front[:, None, :] != from_front[None, :, :]
+    kinds = torch.cartesian_prod(*[torch.tensor([False, True])] * dims)
     apart = (crosses[None] & kinds[:, None, None, :]).any(dim=-1)
     return kind.to(device), (apart * APART).to(device)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.build import build_encoder
-from ..nn.decoder import CnnDecoder
-from ..nn.features import Features
+from ..nn.decoder import build_decoder
+from ..nn.features import Encoder, Features
 from ..nn.heads import LinearHead
-from ..nn.swin import Swin, SwinSettings
+from ..nn.settings import EncoderSettings
 from ..schema.budget import TaskKind
 from ..schema.task import Closed, Triple
 from .streams import Streams
@@ -21,7 +21,7 @@ from .streams import Streams
 class Shape(Closed):
     """What an adapt node's identity says of its network."""
 
-    encoder: SwinSettings
+    encoder: EncoderSettings
     crop: Triple
     classes: int
     channels: int
@@ -37,7 +37,7 @@ class Shape(Closed):
 class Adapted(nn.Module):
     """An encoder and what is trained on top of it; a frozen encoder never trains."""
 
-    encoder: Swin
+    encoder: Encoder
     frozen: bool
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
@@ -70,14 +70,13 @@ class Adapted(nn.Module):
 
 
 class Segmenter(Adapted):
-    """Encoder and CNN decoder (METHODS 2.1): (B, C, *crop) -> (B, classes, *crop)."""
+    """Encoder and CNN decoder (METHODS 2.1, 2.2): (B, C, *crop) to a logit per voxel."""
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__(shape, streams)
-        self.decoder = CnnDecoder(
-            self.encoder.widths, shape.channels, shape.classes, shape.encoder.patch,
-            streams.rng("decoder"),
-        )  # fmt: skip
+        self.decoder = build_decoder(
+            self.encoder, shape.channels, shape.classes, streams.rng("decoder")
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of every voxel."""
@@ -86,15 +85,15 @@ class Segmenter(Adapted):
 
 
 class Classifier(Adapted):
-    """Encoder, global average and one linear layer: (B, C, *crop) -> (B, classes).
+    """Encoder, its image vector and one linear layer: (B, C, *crop) -> (B, classes).
 
-    METHODS 2.6.
+    METHODS 2.6: the class token where the encoder ends with one, else the average.
     """
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__(shape, streams)
         self.head = LinearHead(
-            self.encoder.widths[-1], shape.classes, streams.rng("head")
+            self.encoder.pooled_width, shape.classes, streams.rng("head")
         )
 
     def forward(self, x: Tensor) -> Tensor:

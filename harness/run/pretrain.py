@@ -67,10 +67,12 @@ class _Regions:
     """Draws regions from all sources; every case is equally likely."""
 
     def __init__(
-        self, sources: Sequence[tuple[TaskData, list[str]]], size: tuple[int, int, int]
+        self, sources: Sequence[tuple[TaskData, list[str]]], size: Sequence[int]
     ) -> None:
+        depth, height, width = size  # planning refused an encoder for images
         self.samplers = [
-            CropSampler(data.cached, ids, size, labels=False) for data, ids in sources
+            CropSampler(data.cached, ids, (depth, height, width), labels=False)
+            for data, ids in sources
         ]
         shares = torch.tensor([float(len(ids)) for _, ids in sources])
         self.cases = int(shares.sum())

@@ -54,7 +54,7 @@ class Stranger(nn.Module):
         self.gate = nn.Parameter(torch.zeros(2))
 
 
-@pytest.mark.parametrize("net", [Stranger(), nn.Conv2d(1, 1, 1)])
+@pytest.mark.parametrize("net", [Stranger(), nn.Conv1d(1, 1, 1)])
 def test_an_unknown_parameter_is_refused_by_name(net):
     with pytest.raises(ValueError, match=r"inner\.(gate|weight) of"):
         initialise(nn.ModuleDict({"inner": net}), rng())

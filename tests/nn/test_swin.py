@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from harness.nn import attention
 from harness.nn.build import build_encoder
 from harness.nn.swin import Swin, SwinSettings
-from harness.schema.errors import UserError
 
 SMALL = {"width": 4, "depths": (2, 2), "heads": (1, 2), "window": 2, "drop_path": 0.0}
 
@@ -187,11 +186,11 @@ MONAI_NAMES = {
     "mlp.linear1": "mlp.0",
     "mlp.linear2": "mlp.2",
 }
-# MONAI's order of the 8 neighbours that a merge joins; ours counts in binary.
-NEIGHBOURS = [0, 4, 2, 1, 6, 5, 3, 7]
+# MONAI's order of the neighbours that a merge joins; ours counts in binary.
+NEIGHBOURS = {8: [0, 4, 2, 1, 6, 5, 3, 7], 4: [0, 2, 1, 3]}
 
 
-def monai_state(tensors):
+def monai_state(tensors, corners=8):
     """Map MONAI's names (and its order in merges) to ours."""
     state = {}
     for name, tensor in tensors.items():
@@ -205,8 +204,9 @@ def monai_state(tensors):
             stage, _, rest = name.removeprefix("layers").split(".", 2)
             name = f"stages.{int(stage) - 1}.{rest}"
         if ".merge." in name:
-            groups = tensor.unflatten(-1, (8, -1)).unbind(-2)
-            order = [groups[NEIGHBOURS.index(corner)] for corner in range(8)]
+            groups = tensor.unflatten(-1, (corners, -1)).unbind(-2)
+            theirs = NEIGHBOURS[corners]
+            order = [groups[theirs.index(corner)] for corner in range(corners)]
             tensor = torch.cat(order, dim=-1)
         state[name] = tensor
     return state
@@ -347,9 +347,7 @@ def test_settings_that_cannot_be_built_are_refused(settings, words):
         SwinSettings(**settings)
 
 
-def test_other_dimensions_and_short_masks_are_refused():
-    with pytest.raises(UserError, match="not 2"):
-        Swin(SwinSettings(**SMALL), 1, rng(), dims=2)
+def test_short_masks_are_refused():
     hidden = torch.ones(1, 1, 1, 1, dtype=torch.bool)
     with pytest.raises(ValueError, match="does not cover"):
         swin()(torch.rand(1, 1, 8, 8, 8), mask_units=hidden)
