@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .nn.settings import EncoderSettings, SwinSettings, encoder_tier
 from .nn.views import check_views
 from .schema.task import Closed, Tier
+from .schema.training import Precision
 
 Sides = Annotated[
     tuple[int, int, int] | tuple[int, int], Field(description="voxels along each axis")
@@ -62,6 +63,10 @@ class MethodSettings(BaselineSettings):
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
     clip: float = Field(3.0, gt=0, description="gradient norm")
+    precision: Precision = Field("fp32", description="of the forward pass; autocast")
+    accumulate: int = Field(
+        1, ge=1, description="micro-batches per step, each with its own statistics"
+    )
 
     # Whether two views of a region must share voxels.
     views_overlap: ClassVar[bool] = False

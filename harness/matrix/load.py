@@ -68,6 +68,8 @@ def load(
         folds=file.folds,
         chosen_folds=tuple(range(file.folds)),
         clusters=file.clusters,
+        training=file.training,
+        keep=file.keep,
     )
     _check_size(document, matrix)
     return filtered(matrix, chosen)

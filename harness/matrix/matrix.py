@@ -11,6 +11,7 @@ from ..registry.content import Content
 from ..schema.budget import LabelBudget
 from ..schema.protocols import ProtocolSettings
 from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
+from ..schema.training import Keep, TrainingOptions
 from .profiles import Profile
 
 
@@ -72,7 +73,8 @@ class Matrix:
 
     corpus_tasks: specification of every task that a corpus draws on.
     pretraining_seeds: 'paired' takes the adaptation seed of each cell. clusters: what
-    jobs ask for, by profile; no part of what is computed.
+    jobs ask for, by profile; training, keep: how they train and what they leave on
+    disk. None of these is part of what is computed.
     """
 
     path: Path
@@ -89,6 +91,8 @@ class Matrix:
     subset_draw: Literal["fixed", "per_seed"]
     folds: int
     chosen_folds: tuple[int, ...]
+    training: TrainingOptions
+    keep: Keep
     chosen_pretraining_seeds: tuple[int, ...] | None = None
     clusters: Mapping[str, Profile] = field(default_factory=dict)
 

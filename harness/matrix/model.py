@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from ..schema.task import Closed, Tier
+from ..schema.training import Keep, TrainingOptions
 from .clusters import Profiles
 
 MAX_LIST = 1000  # seeds or budgets; far beyond use, and keeps products countable
@@ -89,6 +90,8 @@ class BenchmarkFile(Closed):
     subset_draw: Literal["fixed", "per_seed"] = "fixed"
     folds: int = Field(1, ge=1, le=20)
     clusters: Profiles = Field(default_factory=dict)
+    training: TrainingOptions = TrainingOptions()
+    keep: Keep = Keep()
 
 
 class TaskOptions(Closed):

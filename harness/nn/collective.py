@@ -116,6 +116,27 @@ def broadcast(x: Tensor, source: int = 0) -> Tensor:
     return x
 
 
+def broadcast_text(text: str, device: torch.device) -> str:
+    """Return the text of rank 0. device: where the ranks' tensors lie."""
+    if world_size() == 1:
+        return text
+    own = text.encode()
+    size = broadcast(torch.tensor([len(own)], device=device))
+    sent = torch.zeros(int(size), dtype=torch.uint8, device=device)
+    if rank() == 0 and own:
+        sent.copy_(torch.frombuffer(bytearray(own), dtype=torch.uint8))
+    if int(size):
+        broadcast(sent)
+    return bytes(sent.tolist()).decode()
+
+
+def agreed(answer: bool, device: torch.device) -> bool:  # noqa: FBT001
+    """Return the answer of rank 0, on every rank."""
+    if world_size() == 1:
+        return answer
+    return bool(broadcast(torch.tensor([answer], device=device)))
+
+
 def barrier() -> None:
     """Wait until every rank is here."""
     if world_size() > 1:

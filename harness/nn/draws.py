@@ -39,6 +39,14 @@ def share(mine: Share) -> Iterator[None]:
         _current.reset(token)
 
 
+def my_rows() -> slice:
+    """Return which regions of the whole batch are this share's."""
+    mine = _current.get()
+    if mine.count == 1:
+        return slice(0, None)
+    return slice(mine.index * mine.regions, (mine.index + 1) * mine.regions)
+
+
 def rows(number: int, draw: Callable[[int], Tensor]) -> Tensor:
     """Return `number` rows of random numbers, those of this share.
 

@@ -8,12 +8,18 @@ from torch import Tensor, nn
 from . import collective
 
 
+def full_precision(x: Tensor) -> Tensor:
+    """Return x in 32 bits where autocast left it in 16, whose sums lose digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
     """Σ m |x - x̂| / (C Σ m): absolute error over hidden voxels only (METHODS 1.13).
 
     x_hat, x: (B, C, D, H, W); hidden: bool or 0/1 (B, 1, D, H, W), 1 = hidden. Returns
     (), 0 where nothing is hidden.
     """
+    x_hat = full_precision(x_hat)
     weight = hidden.to(x_hat.dtype)
     total = ((x_hat - x).abs() * weight).sum()
     return total / _mean_count(weight.sum() * x.shape[1])
@@ -35,8 +41,9 @@ def distillation_ce(
 
     student_logits, teacher_logits: (..., K); center: (K,); weight: (...). Returns ().
     """
-    log_s = torch.log_softmax(student_logits / t_s, dim=-1)
-    p_t = torch.softmax((teacher_logits.detach() - center) / t_t, dim=-1)
+    z_s, z_t = full_precision(student_logits), full_precision(teacher_logits.detach())
+    log_s = torch.log_softmax(z_s / t_s, dim=-1)
+    p_t = torch.softmax((z_t - center) / t_t, dim=-1)
     entropy = -(p_t * log_s).sum(dim=-1)  # (...)
     if weight is None:
         return entropy.mean()
@@ -78,7 +85,5 @@ def batch_mean(logits: Tensor) -> Tensor:
 
     Centres that differed between ranks would let their teachers drift apart.
     """
-    rows = logits.detach().reshape(-1, logits.shape[-1])
-    if rows.dtype in (torch.float16, torch.bfloat16):
-        rows = rows.float()
+    rows = full_precision(logits.detach()).reshape(-1, logits.shape[-1])
     return collective.mean_over_ranks(rows.sum(dim=0) / len(rows))

@@ -171,6 +171,8 @@ class Specs:
         listings = {task: self.data.listing(task) for task in tasks}
         return {
             "benchmark": str(self.matrix.path),
+            "training": self.matrix.training.model_dump(mode="json"),
+            "keep": self.matrix.keep.model_dump(mode="json"),
             "content": [str(root) for root in self.matrix.content.roots],
             "data_roots": [str(root) for root in self.matrix.data_roots],
             "tasks": {k: v.spec.model_dump(mode="json") for k, v in listings.items()},

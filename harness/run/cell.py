@@ -18,15 +18,20 @@ from typing import Any
 import torch
 
 from .. import provenance
+from ..nn import collective
 from ..schema.errors import Exit, UserError
 from ..schema.identity import key_of_identity, short
-from ..store import Store
+from ..store import Attempt, Store
 from ..store.durable import is_full
+from . import ranks
 from .adapt.finetune import finetune
 from .adapt.linear_probe import linear_probe
 from .evaluate import evaluate
+from .interrupts import Interrupted
 from .node import Node
 from .pretrain import pretrain
+from .ranks import Bystander
+from .snapshots import discard
 
 _ADAPT: dict[str, Callable[[Node], None]] = {
     "finetune": finetune,
@@ -39,17 +44,27 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
 
     Returns DONE when all are published, FAILED when any failed, else BLOCKED when any
     waits for an input that is not published. A node that could not even begin (no spec, a
-    full disk) has no record that says why: its error is raised, after the others.
+    full disk) has no record that says why: its error is raised, after the others. Raises
+    Interrupted where a signal asks to stop.
     """
     torch.set_num_threads(threads)
     store = Store(Path(results))
-    device = _device()
+    device = ranks.device()
     outcomes: set[Exit] = set()
     kept_from: list[Exception] = []
+    published = False
     for key in keys:
+        if collective.agreed(store.is_done(key), device):
+            continue
         try:
             outcomes.add(_run_node(store, key, device))
+            published = published or store.is_done(key)
+        except Interrupted as stop:
+            stop.progressed = stop.progressed or published
+            raise
         except Exception as error:
+            if collective.world_size() > 1:
+                raise  # ranks that no longer agree on what comes next cannot go on
             kept_from.append(error)
     if kept_from:
         raise kept_from[0]
@@ -59,38 +74,49 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
     return Exit.DONE
 
 
-def _device() -> torch.device:
-    """Return the GPU if there is one, set to repeatable kernels, else the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    return torch.device("cuda")
-
-
 def _run_node(store: Store, key: str, device: torch.device) -> Exit:
-    if store.is_done(key):
-        return Exit.DONE
     spec = store.spec(key)
     if key_of_identity(spec["identity"]) != spec["key"]:
         msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
         raise UserError(msg)
-    where = {"threads": torch.get_num_threads()}
-    made_by = _made_by(spec)
-    attempt = store.begin(key, where, made_by=made_by)
-    attempt.note(sources=made_by["sources"])  # in the manifest, where readers look
-    node = Node(store, spec, attempt, device)
-    if lacking := _missing_input(node):
-        attempt.fail("blocked", f"{short(lacking)}, an input, is not published")
+    node = Node(store, spec, _begin(store, spec), device)
+    lacking = _missing_input(node)
+    if collective.agreed(lacking is not None, device):
+        if isinstance(node.attempt, Attempt):
+            reason = f"{short(lacking or '')}, an input, is not published"
+            node.attempt.fail("blocked", reason)
         return Exit.BLOCKED
+    if not isinstance(node.attempt, Attempt):
+        if _on_every_rank(node):
+            _compute(node)
+        return Exit.DONE
     try:
-        with attempt:
+        with node.attempt as attempt:
             _compute(node)
             attempt.publish()
     except Exception as error:  # recorded by the attempt; the next node goes on
         _explain(node, error)
+        if collective.world_size() > 1:
+            raise
         return Exit.FAILED
+    discard(node.folder)
     return Exit.DONE
+
+
+def _begin(store: Store, spec: Mapping[str, Any]) -> Attempt | Bystander:
+    """Register the attempt, on the rank that keeps the records."""
+    if not ranks.leads():
+        return Bystander()
+    where = {"threads": torch.get_num_threads(), "ranks": collective.world_size()}
+    made_by = _made_by(spec)
+    attempt = store.begin(str(spec["key"]), where, made_by=made_by)
+    attempt.note(sources=made_by["sources"])  # in the manifest, where readers look
+    return attempt
+
+
+def _on_every_rank(node: Node) -> bool:
+    """Say whether a node's work is shared out; an evaluation is done by rank 0."""
+    return str(node.identity["kind"]) != "evaluate"
 
 
 def _missing_input(node: Node) -> str | None:

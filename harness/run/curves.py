@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..store.tables import CURVES, build, write_table
 
@@ -47,6 +48,21 @@ class Curves:
                 "wall_s": time.monotonic() - self._started,
             }
         )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Return everything collected so far as plain JSON, with the seconds spent."""
+        return {
+            "rows": self._rows,
+            "open": dict(self._open),
+            "elapsed_s": time.monotonic() - self._started,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, of another process too; its seconds count on."""
+        self._rows = [dict(row) for row in state["rows"]]
+        self._open.clear()
+        self._open.update({name: list(seen) for name, seen in state["open"].items()})
+        self._started = time.monotonic() - float(state["elapsed_s"])
 
     def write(self, path: Path) -> None:
         """Write what was collected."""

@@ -12,6 +12,7 @@ import torch
 
 from ..store import Attempt, Store
 from .data import TaskData, open_task
+from .ranks import Bystander
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,18 @@ class Node:
 
     store: Store
     spec: Mapping[str, Any]
-    attempt: Attempt
+    attempt: Attempt | Bystander
     device: torch.device
 
     @property
     def key(self) -> str:
         """The node's key, 64 hex digits."""
         return str(self.spec["key"])
+
+    @property
+    def folder(self) -> Path:
+        """The node's folder, of all its attempts."""
+        return self.store.node_dir(self.key)
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,18 +42,25 @@ def adamw(module: nn.Module, lr: float, *, weight_decay: float) -> torch.optim.A
 
 @dataclass(frozen=True)
 class Descent:
-    """Cosine schedule with warm-up, clipping; stops where the loss is not finite."""
+    """Cosine schedule with warm-up, clipping; stops where the loss is not finite.
+
+    scaler: that of the gradients in half precision; passes them on where disabled.
+    """
 
     optimiser: torch.optim.Optimizer
     lr: float
     steps: int
     warmup: int
     clip: float
+    scaler: torch.amp.GradScaler
 
-    def step(self, loss: Tensor, step: int, case_ids: Sequence[str]) -> float:
-        """Take optimiser step `step` (0-based) and return the loss. Raises Diverged."""
-        value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
+    def step(self, value: float, step: int, case_ids: Sequence[str]) -> None:
+        """Take optimiser step `step` (0-based) with the gradients as they are.
+
+        value: the loss that they come from, of the cases `case_ids`. Raises Diverged,
+        before any weight changes, if it is not finite.
+        """
+        if not math.isfinite(value):
             msg = (
                 f"the loss became {value} at step {step} of {self.steps} (cases "
                 f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
@@ -62,11 +71,10 @@ class Descent:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
             parameters += group["params"]
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
         torch.nn.utils.clip_grad_norm_(parameters, self.clip)
-        self.optimiser.step()
-        return value
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
 
 
 def trainable(module: nn.Module) -> int:
@@ -81,23 +89,35 @@ class BestState:
     """
 
     def __init__(self) -> None:
-        self.rank: tuple[float, float] | None = None
+        self.found: tuple[float | None, float] | None = None  # score and loss
         self.step = -1
-        self._state: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
 
     def offer(
         self, module: nn.Module, step: int, *, score: float | None, loss: float
     ) -> None:
         """Keep the module's weights if this validation is the best."""
-        rank = (-float("inf") if score is None else score, -loss)
-        if self.rank is None or rank > self.rank:
-            self.rank, self.step = rank, step
-            self._state = {
+        if self.found is None or _rank(score, loss) > _rank(*self.found):
+            self.found, self.step = (score, loss), step
+            self.tensors = {
                 name: value.detach().to("cpu", copy=True)
                 for name, value in module.state_dict().items()
             }
 
     def restore(self, module: nn.Module) -> None:
         """Put the kept weights back; nothing if none were kept."""
-        if self._state:
-            module.load_state_dict(self._state)
+        if self.tensors:
+            module.load_state_dict(self.tensors)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is kept beside the tensors, as plain JSON."""
+        return {"found": self.found, "step": self.step}
+
+    def resume(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Become what `state` and `tensors` were."""
+        self.found = None if state["found"] is None else tuple(state["found"])
+        self.step, self.tensors = int(state["step"]), dict(tensors)
+
+
+def _rank(score: float | None, loss: float) -> tuple[float, float]:
+    return (-float("inf") if score is None else score, -loss)

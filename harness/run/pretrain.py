@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
-from ..api import Batch, Method, MethodSettings
+from ..api import Batch, Loss, Method, MethodSettings
+from ..nn.draws import my_rows
 from ..registry.methods import load_method
 from ..schema.errors import DataError
-from ..volumes.crops import CropSampler
+from ..volumes.crops import Crops, CropSampler
+from . import ranks
 from .checkpoint import encoder_state, save_weights, write_json
 from .curves import Curves
 from .data import TaskData
 from .node import Node
-from .optimise import Descent, adamw, trainable
+from .optimise import trainable
 from .streams import Streams
+from .training import Objective, Training
 
 # Added to a method's own settings in a node's identity; not the method's business.
 _ENGINE = ("engine", "channels")
@@ -43,7 +47,8 @@ def pretrain(node: Node) -> None:
     node.attempt.note(trainable_params=trainable(method), n_train=regions.cases)
     node.log(f"pretraining {node.stem} on {regions.cases} cases, {own.steps} steps")
     _minimise(node, method, own, regions, streams)
-    _export(node, method, own, channels=channels)
+    if ranks.leads():
+        _export(node, method, own, channels=channels)
 
 
 def _sources(node: Node) -> list[tuple[TaskData, list[str]]]:
@@ -78,18 +83,43 @@ class _Regions:
         self.cases = int(shares.sum())
         self.shares = shares
 
-    def sample(self, count: int, rng: torch.Generator) -> Batch:
-        """Draw `count` regions (count, C, *size)."""
-        drawn = torch.multinomial(self.shares, count, replacement=True, generator=rng)
-        parts = [
-            sampler.sample(n, rng)
-            for index, sampler in enumerate(self.samplers)
-            if (n := int((drawn == index).sum()))
-        ]
-        return Batch(
+    def sample(self, count: int, part: slice, rng: torch.Generator) -> _Drawn:
+        """Draw `count` regions and return those of `part`, (n, C, *size)."""
+        source = torch.multinomial(self.shares, count, replacement=True, generator=rng)
+        start, stop, _ = part.indices(count)
+        parts: list[Crops] = []
+        ids: list[str] = []
+        first = 0
+        for index, sampler in enumerate(self.samplers):
+            n = int((source == index).sum())
+            if n:
+                mine = slice(max(0, start - first), max(0, stop - first))
+                parts.append(sampler.sample(n, rng, mine))
+                ids += parts[-1].drawn
+            first += n
+        batch = Batch(
             torch.cat([part.images for part in parts]),
             tuple(case_id for part in parts for case_id in part.case_ids),
         )
+        return _Drawn(batch, tuple(ids))
+
+
+class _Drawn(NamedTuple):
+    """A share of a batch, and the cases of the whole batch."""
+
+    batch: Batch
+    ids: tuple[str, ...]
+
+
+class _Loss(nn.Module):
+    """A method's loss as what a module computes, so that it can run on several ranks."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Loss:
+        return self.method.loss(batch, rng)
 
 
 def _minimise(
@@ -101,20 +131,24 @@ def _minimise(
 ) -> None:
     order = streams.rng("order")
     views = streams.rng("views", node.device)
-    optimiser = adamw(method, own.lr, weight_decay=own.weight_decay)
-    descent = Descent(optimiser, own.lr, own.steps, own.warmup, own.clip)
     curves = Curves(node.key, own.steps, per_epoch=regions.cases / own.batch)
+    network = ranks.parallel(_Loss(method))
     method.train()
-    for step in range(own.steps):
-        drawn = regions.sample(own.batch, order)
-        batch = Batch(drawn.volumes.to(node.device), drawn.case_ids)
+    training = Training(
+        node, method, network, own,
+        generators={"order": order, "views": views}, curves=curves,
+    )  # fmt: skip
+
+    def objective(step: int) -> Objective:
         method.step = step
-        loss = method.loss(batch, views)
-        total = descent.step(loss.total, step, batch.case_ids)
-        method.after_step(step, own.steps)
-        terms = {name: float(value) for name, value in loss.terms.items()}
-        curves.train(step, {"loss": total, **terms})
-    curves.write(node.attempt.path("curves.parquet"))
+        drawn = regions.sample(own.batch, my_rows(), order)
+        batch = Batch(drawn.batch.volumes.to(node.device), drawn.batch.case_ids)
+        loss: Loss = network(batch, views)
+        return Objective(loss.total, drawn.ids, loss.terms)
+
+    training.run(objective, lambda step: method.after_step(step, own.steps))
+    if ranks.leads():
+        curves.write(node.attempt.path("curves.parquet"))
 
 
 def _export(node: Node, method: Method, own: MethodSettings, *, channels: int) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from .budget import TaskKind
 from .task import Closed, Tier
+from .training import Precision
 
 
 class ProtocolSettings(Closed):
@@ -37,6 +38,10 @@ class Finetune(ProtocolSettings):
     weight_decay: float = Field(1e-5, ge=0)
     warmup: int = Field(3_000, ge=0, description="steps of linear warm-up, then cosine")
     clip: float = Field(1.0, gt=0, description="gradient norm; chosen here")
+    precision: Precision = Field("fp32", description="of the forward pass; autocast")
+    accumulate: int = Field(
+        1, ge=1, description="micro-batches per step, each with its own Dice"
+    )
     foreground: float = Field(
         0.5, ge=0, le=1, description="crops centred on a structure"
     )

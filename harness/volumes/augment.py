@@ -7,6 +7,7 @@ Decisions are drawn on the generator's device, once per sample.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import torch
@@ -15,6 +16,12 @@ from torch import Tensor
 from .grid import SAME_SPACING, Spacing
 
 _PLANES = tuple(combinations(range(3), 2))
+
+Draw = Callable[[int], Tensor]
+
+
+def _whole(number: int, draw: Draw) -> Tensor:
+    return draw(number)
 
 
 def augment(
@@ -27,17 +34,21 @@ def augment(
     scale_shift: float = 0.0,
     amount: float = 0.1,
     spacing: Spacing = (1.0, 1.0, 1.0),
+    rows: Callable[[int, Draw], Tensor] = _whole,
 ) -> tuple[Tensor, Tensor | None]:
     """Flip, turn, scale and shift each sample by itself.
 
     images: (B, C, D, H, W); labels: (B, D, H, W) or None; flip: probability per axis;
     rotate: probability of a turn by 90, 180 or 270 degrees in one random plane;
     scale_shift: probability of a factor in 1 ± amount, and of an offset in ± amount.
-    spacing: mm along the three axes.
+    spacing: mm along the three axes. rows: how these samples get their rows of a draw
+    (harness.nn.draws.rows where the batch is shared out).
     """
-    batch = images.shape[0]
     # One draw of fixed size: switching one augmentation off does not shift the others.
-    draws = torch.rand((batch, 9), generator=rng, device=rng.device).to(images.device)
+    draws = rows(
+        len(images),
+        lambda n: torch.rand((n, 9), generator=rng, device=rng.device),
+    ).to(images.device)
     if flip > 0:
         images, labels = _flip(images, labels, draws[:, 0:3] < flip)
     if rotate > 0:

@@ -20,11 +20,15 @@ from .grid import Shape
 
 @dataclass(frozen=True)
 class Crops:
-    """images: float32 (n, C, *size) in [0, 1]; labels: uint8 (n, *size), or None."""
+    """images: float32 (n, C, *size) in [0, 1]; labels: uint8 (n, *size), or None.
+
+    case_ids: of these crops; drawn: of all crops of the draw that they are a part of.
+    """
 
     images: Tensor
     labels: Tensor | None
     case_ids: tuple[str, ...]
+    drawn: tuple[str, ...]
 
 
 class CropSampler:
@@ -62,15 +66,19 @@ class CropSampler:
             list(cached.points(i).values()) if foreground > 0 else [] for i in positions
         ]
 
-    def sample(self, n: int, rng: torch.Generator) -> Crops:
-        """Return `n` crops on the CPU. The result depends on nothing but `rng`.
+    def sample(self, n: int, rng: torch.Generator, part: slice = slice(None)) -> Crops:
+        """Draw `n` crops and return them, or a part of them, on the CPU.
 
-        rng: a CPU generator; it advances by the same amount whatever is drawn.
+        The draw depends on nothing but `rng`, a CPU generator, which advances by the
+        same amount whatever is drawn. part: which of the n are cut; the others cost
+        nothing.
         """
         draws = torch.rand((n, 7), generator=rng, dtype=torch.float64).numpy()
         chosen = np.minimum(
             (draws[:, 0] * len(self._ids)).astype(int), len(self._ids) - 1
         )
+        drawn = tuple(self._ids[i] for i in chosen)
+        draws, chosen, n = draws[part], chosen[part], len(drawn[part])
         # Empty, not zeros, and scaled while copying: memory traffic is what crops cost.
         images = np.empty((n, self._images[0].shape[0], *self.size), dtype=np.float32)
         labels = np.zeros((n, *self.size), dtype=np.uint8) if self._labels else None
@@ -86,7 +94,8 @@ class CropSampler:
         return Crops(
             torch.from_numpy(images),
             None if labels is None else torch.from_numpy(labels),
-            tuple(self._ids[i] for i in chosen),
+            drawn[part],
+            drawn,
         )
 
     def _place(

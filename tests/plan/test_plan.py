@@ -17,8 +17,8 @@ from harness.schema.identity import key_of_identity
 GOLDEN = {
     "plain organs finetune 5-shot fold 0 seed 0": (
         None,
-        "da362851cde06715fab098b3dfcd108d520709d95ff39cb3d0c461eb15ec6460",
-        "1940c6a583343dede78cb0051ef58c154afbd9df572b347a35a90a17f533518e",
+        "b4f2bc08306cac296dc4c162348c2a70aacc1f8e1db0d8bbf60614940efba346",
+        "9e60dcc92130d5665f598793b48db6306359487dda0317c2ffbb2ab16e9e15a7",
     ),
     "masked nodules linear_probe 100% fold 0 seed 1, pretraining seed 0": (
         "571e01eee14347a2cbb58c17a585d3bdb7bab8f84e452ba4921ba110022db940",

@@ -7,6 +7,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from ...nn.draws import my_rows, rows
 from ...schema.protocols import Finetune
 from ...volumes.augment import augment
 from ...volumes.crops import CropSampler
@@ -39,25 +40,30 @@ class Batches:
             labels=self._voxels,
         )  # fmt: skip
         self._spacing = _least_equal(data, ids)
-        self._order = streams.rng("order")
-        self._augmentation = streams.rng("augmentation", device)
+        self.generators = {
+            "order": streams.rng("order"),
+            "augmentation": streams.rng("augmentation", device),
+        }
 
     def draw(self) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-        """Return images (B, C, *crop), labels (B, *crop) or (B,), and the case ids."""
+        """Return a share of the next batch, and the case ids of the whole of it.
+
+        Images (B, C, *crop); labels (B, *crop) or (B,).
+        """
         cfg = self._protocol
-        crops = self._sampler.sample(cfg.batch, self._order)
+        crops = self._sampler.sample(cfg.batch, self.generators["order"], my_rows())
         labels = crops.labels if self._voxels else None
         images, labels = augment(
             crops.images.to(self._device),
             None if labels is None else labels.to(self._device),
-            self._augmentation,
+            self.generators["augmentation"],
             flip=cfg.flip, rotate=cfg.rotate, scale_shift=cfg.scale_shift,
-            spacing=self._spacing,
+            spacing=self._spacing, rows=rows,
         )  # fmt: skip
         if labels is None:
             classes = [self._data.target(case_id) for case_id in crops.case_ids]
             labels = torch.tensor(classes, device=self._device)
-        return images, labels, crops.case_ids
+        return images, labels, crops.drawn
 
 
 def _least_equal(data: TaskData, ids: list[str]) -> Spacing:

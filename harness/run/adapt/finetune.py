@@ -16,13 +16,17 @@ from torch import Tensor
 
 from ...metrics.classification import auc
 from ...metrics.overlap import dice
+from ...nn import collective
+from ...nn.losses import full_precision
 from ...schema.protocols import Finetune
+from .. import ranks
 from ..curves import Curves
 from ..data import TaskData
 from ..inference import sliding_window
 from ..networks import Adapted, Shape
 from ..node import Node
-from ..optimise import BestState, Descent, adamw, trainable
+from ..optimise import BestState, trainable
+from ..training import Objective, Training
 from .batches import Batches, case_image
 from .classify import class_logits
 from .objectives import dice_ce
@@ -56,45 +60,52 @@ def finetune(node: Node) -> None:
     per_epoch = len(train) / protocol.batch
     curves = Curves(node.key, protocol.steps, per_epoch=per_epoch)
     best = _train(
-        network, batches, protocol, curves, _validator(node, data, val, shape)
+        node, network, batches, protocol, curves, _validator(node, data, val, shape)
     )
     best.restore(network)
-    node.log(f"kept step {best.step}, validation {best.rank}")
-    curves.write(node.attempt.path("curves.parquet"))
-    save_model(node, network, best_step=best.step)
+    node.log(f"kept step {best.step}, validation {best.found}")
+    if ranks.leads():
+        curves.write(node.attempt.path("curves.parquet"))
+        save_model(node, network, best_step=best.step)
 
 
 def _train(
+    node: Node,
     network: Adapted,
     batches: Batches,
     protocol: Finetune,
     curves: Curves,
     validate: Callable[[Adapted, Finetune], Validation],
 ) -> BestState:
-    optimiser = adamw(network, protocol.lr, weight_decay=protocol.weight_decay)
-    descent = Descent(
-        optimiser, protocol.lr, protocol.steps, protocol.warmup, protocol.clip
-    )
     best = BestState()
+    trained = ranks.parallel(network)
     network.train()
-    for step in range(protocol.steps):
-        images, labels, case_ids = batches.draw()
-        loss = descent.step(_objective(network(images), labels), step, case_ids)
-        curves.train(step, {"loss": loss})
+    training = Training(
+        node, network, trained, protocol,
+        generators=batches.generators, curves=curves, best=best,
+    )  # fmt: skip
+
+    def objective(step: int) -> Objective:  # noqa: ARG001 - every step is alike
+        images, labels, drawn = batches.draw()
+        return Objective(_objective(trained(images), labels), drawn)
+
+    def after_step(step: int) -> None:
         done = step + 1
         if done % protocol.val_every == 0 or done == protocol.steps:
             found = validate(network, protocol)
             curves.val(done, {"score": found.score, "loss": found.loss})
             best.offer(network, done, score=found.score, loss=found.loss)
             network.train()
+
+    training.run(objective, after_step)
     return best
 
 
 def _objective(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the loss: voxel labels (B, D, H, W) or classes (B,)."""
-    return (
-        F.cross_entropy(logits, labels) if labels.ndim == 1 else dice_ce(logits, labels)
-    )
+    if labels.ndim == 1:
+        return F.cross_entropy(full_precision(logits), labels)
+    return dice_ce(logits, labels)
 
 
 def _validator(
@@ -116,8 +127,12 @@ def _validate_segmentation(
 ) -> Validation:
     """Mean Dice without background on the network's grid, and the mean of 1 - Dice."""
     network.eval()
-    values: list[float] = []
-    for case_id in ids:
+    # One row per case and structure; each rank fills those of its own cases.
+    values = np.zeros((len(ids), shape.classes - 1))
+    defined = np.zeros_like(values)
+    for row, case_id in enumerate(ids):
+        if row % collective.world_size() != collective.rank():
+            continue
         image = case_image(data, case_id, node)
         logits = sliding_window(
             network, image, shape.crop, overlap=protocol.val_overlap
@@ -125,10 +140,14 @@ def _validate_segmentation(
         truth = data.cached.label(data.cached.index_of(case_id))
         assert truth is not None  # listing and cache have checked it
         pred = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        scores = dice(pred, truth, shape.classes)
-        values += [s.value for s in scores if s.value is not None]
-    mean = float(np.mean(values)) if values else 0.0
-    return Validation(mean if values else None, 1 - mean)
+        for column, score in enumerate(dice(pred, truth, shape.classes)):
+            if score.value is not None:
+                values[row, column], defined[row, column] = score.value, 1
+    filled = torch.from_numpy(np.stack([values, defined])).to(node.device)
+    values, defined = collective.sum_over_ranks(filled).cpu().numpy()
+    found = values[defined > 0]
+    mean = float(np.mean(found)) if len(found) else 0.0
+    return Validation(mean if len(found) else None, 1 - mean)
 
 
 @torch.no_grad()

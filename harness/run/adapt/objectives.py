@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...nn import collective
+from ...nn.losses import full_precision
+
 _SMOOTH = 1e-5  # MONAI's default, in numerator and denominator
 
 
@@ -18,11 +21,12 @@ def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
     ().
     """
     target = labels.long()
-    log_p = logits.log_softmax(dim=1)
+    log_p = full_precision(logits).log_softmax(dim=1)
     p = log_p.exp()
     g = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(p.dtype)
     over = (0, *range(2, logits.ndim))
-    overlap = (p * g).sum(over)
-    size = p.square().sum(over) + g.sum(over)  # g is 0 or 1, its own square
+    # g is 0 or 1, its own square. The batch may lie on several ranks.
+    overlap = collective.sum_over_ranks((p * g).sum(over))
+    size = collective.sum_over_ranks(p.square().sum(over) + g.sum(over))
     dice = (2 * overlap + _SMOOTH) / (size + _SMOOTH)
     return (1 - dice).mean() + F.nll_loss(log_p, target)

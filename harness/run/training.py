@@ -1,0 +1,305 @@
+"""The one training loop, of pretraining and of fine-tuning.
+
+A training is its module, its optimiser and its generators, and is saved and restored as
+these: an interrupted and resumed training ends with the bits of an uninterrupted one.
+Its batch may be spread over ranks and micro-batches; every share sees the same draws.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..nn import collective
+from ..nn.draws import share
+from ..schema.training import Precision, TrainingOptions
+from . import interrupts, ranks
+from .curves import Curves
+from .node import Node
+from .optimise import BestState, Descent, Diverged, adamw
+from .snapshots import Snapshot, Snapshots, Unusable, read
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Settings(Protocol):
+    """What a training needs to be told; methods and protocols have these settings."""
+
+    @property
+    def batch(self) -> int: ...  # noqa: D102 - described where they are defined
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def lr(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def warmup(self) -> int: ...  # noqa: D102
+    @property
+    def clip(self) -> float: ...  # noqa: D102
+    @property
+    def precision(self) -> Precision: ...  # noqa: D102
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of one share of a batch, its parts, and the cases of the whole batch."""
+
+    total: Tensor
+    drawn: Sequence[str]
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Training:
+    """One training under way.
+
+    module: what is trained and restored, buffers included; network: what computes the
+    objective, which averages gradients over ranks (ranks.parallel); generators: every
+    stream that the training draws from, beside those that modules hold.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        module: nn.Module,
+        network: nn.Module,
+        settings: Settings,
+        *,
+        generators: Mapping[str, torch.Generator],
+        curves: Curves,
+        best: BestState | None = None,
+    ) -> None:
+        self.node, self.module, self.network = node, module, network
+        self.settings, self.curves, self.best = settings, curves, best
+        self.options = TrainingOptions.model_validate(node.where.get("training", {}))
+        self.done = 0
+        self._optimiser = adamw(module, settings.lr, weight_decay=settings.weight_decay)
+        self._scaler = torch.amp.GradScaler(
+            node.device.type, enabled=settings.precision == "fp16"
+        )
+        self._descent = Descent(
+            self._optimiser, settings.lr, settings.steps, settings.warmup,
+            settings.clip, self._scaler,
+        )  # fmt: skip
+        self._generators = {**generators, **_held(module)}
+        self._shares = ranks.shares(settings.batch, settings.accumulate)
+        self._snapshots = Snapshots(node.folder, node.attempt.id, node.log)
+        self._saved = (0, time.monotonic())  # step and time of the last checkpoint
+
+    def run(
+        self,
+        objective: Callable[[int], Objective],
+        after_step: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Take all steps, from the last checkpoint where there is one.
+
+        objective: computes one share of the batch of a step; after_step: what follows the
+        optimiser step with this number (0-based). Raises Diverged where the loss is not
+        finite, Interrupted, after saving, where a signal asks to stop.
+        """
+        self._resume()
+        first = self.done
+        with interrupts.deferred() as stop:
+            for step in range(first, self.settings.steps):
+                stopping = self._step(step, objective, stop)
+                after_step(step)
+                self.done = step + 1
+                if stopping:
+                    self.save()
+                    collective.barrier()  # rank 0 may end the job once it is saved
+                    number = stop.number or signal.SIGUSR2  # another rank's
+                    raise interrupts.Interrupted(number, progressed=self.done > first)
+                if self._is_due():
+                    self.save()
+
+    def _step(
+        self,
+        step: int,
+        objective: Callable[[int], Objective],
+        stop: interrupts.Pending,
+    ) -> bool:
+        """Take one optimiser step; say whether the training has to stop after it."""
+        self._optimiser.zero_grad(set_to_none=True)
+        several = len(self._shares) > 1
+        before = self._streams() if several else {}
+        sums: dict[str, float] = {}
+        for number, mine in enumerate(self._shares):
+            if number:  # every share makes the draws of the whole batch
+                self._rewind(before)
+            last = number == len(self._shares) - 1
+            with share(mine), self._autocast(), self._averaging(last=last):
+                found = objective(step)
+                loss = found.total / len(self._shares)
+                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            values = {"loss": found.total.detach(), **found.terms}
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(self._shares)
+        means, stopping = self._agree(sums, stopping=stop.number is not None)
+        try:
+            self._descent.step(means["loss"], step, found.drawn)
+        except Diverged as error:
+            raise Diverged(f"{error}; {self._last_good()}") from None  # noqa: EM102
+        self.curves.train(step, means)
+        return stopping
+
+    def _agree(
+        self, sums: Mapping[str, float], *, stopping: bool
+    ) -> tuple[dict[str, float], bool]:
+        """Return the means over ranks, and whether any rank was asked to stop."""
+        if collective.world_size() == 1:
+            return dict(sums), stopping
+        mine = torch.tensor([*sums.values(), float(stopping)], dtype=torch.float64)
+        means = collective.mean_over_ranks(mine.to(self.node.device)).tolist()
+        return dict(zip(sums, means[:-1], strict=True)), means[-1] > 0
+
+    def _autocast(self) -> torch.autocast:
+        dtype = _DTYPES.get(self.settings.precision)
+        return torch.autocast(
+            self.node.device.type, dtype=dtype, enabled=dtype is not None
+        )
+
+    def _averaging(self, *, last: bool) -> AbstractContextManager[None]:
+        parallel = nn.parallel.DistributedDataParallel
+        if isinstance(self.network, parallel) and not last:
+            waiting: AbstractContextManager[None] = self.network.no_sync()
+            return waiting
+        return nullcontext()
+
+    def _streams(self) -> dict[str, Tensor]:
+        return {name: g.get_state() for name, g in self._generators.items()}
+
+    def _rewind(self, states: Mapping[str, Tensor]) -> None:
+        for name, generator in self._generators.items():
+            generator.set_state(states[name])
+
+    # -- checkpoints ------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        step, moment = self._saved
+        every, minutes = self.options.checkpoint_steps, self.options.checkpoint_minutes
+        return (every is not None and self.done - step >= every) or (
+            time.monotonic() - moment >= 60 * minutes
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint after the last step; rank 0 alone does."""
+        if ranks.leads():
+            about = {
+                "device": self.node.device.type,
+                "curves": self.curves.state(),
+                "best": self.best.state() if self.best else None,
+                "scaler": self._scaler.state_dict(),
+            }
+            self._snapshots.save(Snapshot(self.done, self._tensors(), about))
+        self._saved = (self.done, time.monotonic())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        state = self._optimiser.state_dict()["state"]
+        parts = {
+            "module": self.module.state_dict(),
+            "best": self.best.tensors if self.best else {},
+            "rng": self._streams(),
+            "optimiser": {
+                f"{index}.{name}": value
+                for index, entry in state.items()
+                for name, value in entry.items()
+            },
+        }
+        return {
+            f"{p}/{n}": value for p, part in parts.items() for n, value in part.items()
+        }
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint that is sound, the same on all ranks."""
+        chosen = ""
+        if ranks.leads():
+            for path, snapshot in self._snapshots.usable():
+                try:
+                    self._restore(snapshot)
+                except Unusable as reason:
+                    self._snapshots.reject(path, str(reason))
+                else:
+                    chosen = path.name
+                    break
+        chosen = collective.broadcast_text(chosen, self.node.device)
+        if not chosen:
+            return
+        if not ranks.leads():
+            self._restore(read(self._snapshots.folder / chosen))
+        self._saved = (self.done, time.monotonic())
+        self.node.log(f"resumed at step {self.done} from {chosen}")
+        self.node.attempt.note(resumed_at=self.done)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        """Become what was saved. Raises Unusable, having changed nothing."""
+        if snapshot.about.get("device") != self.node.device.type:
+            msg = f"it was made on {snapshot.about.get('device')}"
+            raise Unusable(msg)
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, value in snapshot.tensors.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = value
+        state = self.module.state_dict()
+        _check("the module", state, parts.get("module", {}))
+        _check("the generators", self._streams(), parts.get("rng", {}))
+        entries = self._entries(parts.get("optimiser", {}))
+        if parts.get("best"):
+            _check("the best weights", state, parts["best"])
+        self.module.load_state_dict(parts["module"])
+        self._optimiser.load_state_dict(
+            {**self._optimiser.state_dict(), "state": entries}
+        )
+        self._rewind(parts.get("rng", {}))
+        self._scaler.load_state_dict(snapshot.about["scaler"])
+        self.curves.restore(snapshot.about["curves"])
+        if self.best is not None:
+            self.best.resume(snapshot.about["best"], parts.get("best", {}))
+        self.done = snapshot.step
+
+    def _entries(self, saved: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        """Return the optimiser's state by parameter. Raises Unusable if it is foreign."""
+        parameters = [p for g in self._optimiser.param_groups for p in g["params"]]
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in saved.items():
+            index, _, name = key.partition(".")
+            place = int(index)
+            if place >= len(parameters) or (
+                value.ndim and value.shape != parameters[place].shape
+            ):
+                msg = "the optimiser has other parameters"
+                raise Unusable(msg)
+            entries.setdefault(place, {})[name] = value
+        return entries
+
+    def _last_good(self) -> str:
+        path = self._snapshots.newest()
+        if path is None:
+            return "no checkpoint had been saved"
+        return f"the last good checkpoint is {path}"
+
+
+def _check(what: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Raise Unusable unless names and shapes agree."""
+    shapes = [{n: tuple(v.shape) for n, v in each.items()} for each in (own, saved)]
+    if shapes[0] != shapes[1]:
+        msg = f"{what} has other tensors now"
+        raise Unusable(msg)
+
+
+def _held(module: nn.Module) -> dict[str, torch.Generator]:
+    """Return the generators that modules hold, such as an encoder's for drop path."""
+    return {
+        f"{name}.{attribute}": value
+        for name, part in module.named_modules()
+        for attribute, value in vars(part).items()
+        if isinstance(value, torch.Generator)
+    }
