@@ -19,7 +19,7 @@ class Random(Method):
     """An encoder as it is initialised."""
 
     Settings = BaselineSettings
-    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit")
+    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
     pretrains: ClassVar[bool] = False

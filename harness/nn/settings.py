@@ -199,10 +199,74 @@ class ViTSettings(Closed):
         return True
 
 
-EncoderSettings = Annotated[SwinSettings | ViTSettings, Field(discriminator="kind")]
-_KINDS: dict[str, type[SwinSettings | ViTSettings]] = {
+class ResNetSettings(Closed):
+    """Settings of the encoder: ResNet-50; depths, block and stem give its kin."""
+
+    kind: Literal["resnet"] = "resnet"
+    dims: Literal[2, 3] = Field(3, description="2 for images, 3 for volumes")
+    block: Literal["bottleneck", "basic"] = Field(
+        "bottleneck", description="basic: ResNet-18 and -34"
+    )
+    width: int = Field(64, ge=1, description="channels of the stem; doubled by stages")
+    depths: tuple[int, ...] = Field(
+        (3, 4, 6, 3), min_length=1, description="blocks per stage"
+    )
+    stem: Literal["imagenet", "small"] = Field(
+        "imagenet",
+        description="7 wide with stride 2 and pooling, or 3 wide without either, for "
+        "images of some 32 pixels a side",
+    )
+    intensity: tuple[float, float] = Field(
+        (0.0, 1.0), description="what [0, 1] is mapped to at the input"
+    )
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {"width": 8, "depths": (1, 1, 1)},
+        "small": {"width": 24, "depths": (1, 1, 1, 1), "block": "basic"},
+        "demo": {"width": 32, "depths": (2, 2, 2, 2), "block": "basic"},
+    }
+
+    @model_validator(mode="after")
+    def _fits(self) -> ResNetSettings:
+        if min(self.depths) < 1:
+            msg = f"depths {self.depths}: every stage needs a block"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def patch(self) -> int:
+        """Voxels per side of a place of the finest map."""
+        return 2 if self.stem == "imagenet" else 1
+
+    @property
+    def stride(self) -> int:
+        """Voxels per side of a place of the bottleneck."""
+        first = 4 if self.stem == "imagenet" else 1
+        return first << (len(self.depths) - 1)
+
+    @property
+    def unit_stage(self) -> int:
+        """The stage, from 1, whose places are mask units: the last but one."""
+        return max(1, len(self.depths) - 1)
+
+    @property
+    def unit(self) -> int:
+        """Voxels per side of a mask unit; 16 at published depth (METHODS 1.12)."""
+        first = 4 if self.stem == "imagenet" else 1
+        return first << (self.unit_stage - 1)
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether `Features.cls` and `Features.attention` are there."""
+        return False
+
+
+AnySettings = SwinSettings | ViTSettings | ResNetSettings
+EncoderSettings = Annotated[AnySettings, Field(discriminator="kind")]
+_KINDS: dict[str, type[AnySettings]] = {
     "swin": SwinSettings,
     "vit": ViTSettings,
+    "resnet": ResNetSettings,
 }
 
 

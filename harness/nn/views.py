@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .draws import rows
-from .settings import SwinSettings, ViTSettings
+from .settings import AnySettings
 
 
 def random_view(region: Tensor, size: Sequence[int], rng: torch.Generator) -> Tensor:
@@ -38,7 +38,7 @@ def _starts(room: int, rng: torch.Generator, number: int) -> Tensor:
 def check_views(
     crop: Sequence[int],
     region: Sequence[int],
-    encoder: SwinSettings | ViTSettings,
+    encoder: AnySettings,
     *,
     overlapping: bool,
 ) -> None:
