@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import Exit, UserError
+from .illustrate import illustrate
 from .options import BENCHMARK, add_command, filters, open_matrix, open_store
 from .output import counted, emit_json, say
 
@@ -81,7 +82,7 @@ def report(args: argparse.Namespace) -> Exit:
     for stem, table in drawn.items():
         written += _write(table, out / "tables" / stem, formats - {"term"})
     if args.table is None and args.format is None:
-        written += figures(evidence, drawn, store, out / "figures")
+        written += illustrate(evidence, drawn, plan, store, out)
     _close(scope, plan, store, out, written)
     return Exit.DONE
 
@@ -135,7 +136,7 @@ def print_report(plan: Plan, store: Store) -> None:
     evidence = _evidence(scope, store)
     drawn = _draw(evidence)
     _print(drawn)
-    written = figures(evidence, drawn, store, scope.folder / "figures")
+    written = illustrate(evidence, drawn, plan, store, scope.folder)
     for stem, table in drawn.items():
         written += _write(table, scope.folder / "tables" / stem, set(WRITTEN))
     _close(scope, plan, store, scope.folder, written)
@@ -193,6 +194,7 @@ def _print(drawn: dict[str, Table]) -> None:
 
 
 def _write(table: Table, stem: Path, formats: set[str]) -> list[Path]:
+    from ..report.files import write_text
     from ..report.render import render
 
     written = []
@@ -200,34 +202,6 @@ def _write(table: Table, stem: Path, formats: set[str]) -> list[Path]:
         path = stem.with_name(f"{stem.name}.{SUFFIX[fmt]}")
         write_text(path, render(table, fmt))
         written.append(path)
-    return written
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file of a report whole. Raises UserError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): choose a folder with --out"
-        raise UserError(msg) from error
-
-
-def figures(
-    evidence: Evidence, drawn: dict[str, Table], store: Store, folder: Path
-) -> list[Path]:
-    """Draw the figures of a report; say which would be empty."""
-    from ..report.figures import NothingToDraw, draw, save
-    from ..report.findings import Findings
-
-    written: list[Path] = []
-    for drawing in draw(Findings(evidence, drawn, store.done())):
-        if isinstance(drawing, NothingToDraw):
-            say(f"No figure {drawing}.")
-        else:
-            written += save(drawing, folder)
     return written
 
 

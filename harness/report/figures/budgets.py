@@ -70,6 +70,7 @@ def budget_curves(
     legend(figure, [looks[pair] for pair in shown])
     protocol = _protocol(blocks[0])
     return Drawing(
+        family="budgets",
         name=name,
         title=f"{NAMES[table.metric]} by label budget, {protocol}",
         caption=(

@@ -56,6 +56,7 @@ def case_scores(
     axes[0].set_ylabel(f"{NAMES[metric]}, {better} is better")
     cases = data.case.nunique()
     return Drawing(
+        family="cases",
         name=name,
         title=f"{NAMES[metric]} of test cases: {findings.heading(place.task)}, "
         f"{place.protocol}",
@@ -66,6 +67,7 @@ def case_scores(
         ),
         alt=_alt(data, NAMES[metric]),
         figure=figure,
+        task=place.task,
         data=data.assign(task=place.task, protocol=place.protocol),
     )
 

@@ -102,6 +102,7 @@ def confusion(findings: Findings, place: Place, name: str) -> Drawing:
     data = pd.DataFrame(rows)
     right = data[data.true == data.predicted].groupby("method", sort=False).share.mean()
     return Drawing(
+        family="classes",
         name=name,
         title=f"Confusion: {findings.heading(place.task)}, {place.protocol}, {budget}",
         caption=(
@@ -111,6 +112,7 @@ def confusion(findings: Findings, place: Place, name: str) -> Drawing:
         alt="Mean share of each class predicted right: "
         + ", ".join(f"{method} {share:.2f}" for method, share in right.items()),
         figure=figure,
+        task=place.task,
         data=data.assign(task=place.task, protocol=place.protocol, budget=budget),
     )
 
@@ -133,6 +135,7 @@ def roc(findings: Findings, place: Place, name: str) -> Drawing:
     kind = "" if classes <= 2 else ", one class against the others, mean over classes"
     areas = data.groupby("method", sort=False)[["false_positive", "true_positive"]]
     return Drawing(
+        family="classes",
         name=name,
         title=f"ROC: {findings.heading(place.task)}, {place.protocol}, {budget}",
         caption=(
@@ -144,6 +147,7 @@ def roc(findings: Findings, place: Place, name: str) -> Drawing:
             f"{method} {own.true_positive.iloc[20]:.2f}" for method, own in areas
         ),
         figure=figure,
+        task=place.task,
         data=data.assign(task=place.task, protocol=place.protocol, budget=budget),
     )
 

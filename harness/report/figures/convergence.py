@@ -65,6 +65,7 @@ def validation_curves(findings: Findings, place: Place, name: str) -> Drawing:
     legend(figure, [looks[pair] for pair in shown])
     seeds = int(data.groupby(["budget", "method", "encoder"]).seed_row.nunique().max())
     return Drawing(
+        family="convergence",
         name=name,
         title=f"Convergence: {findings.heading(place.task)}, {place.protocol}",
         caption=(
@@ -75,6 +76,7 @@ def validation_curves(findings: Findings, place: Place, name: str) -> Drawing:
         ),
         alt=_alt(data),
         figure=figure,
+        task=place.task,
         data=data.drop(columns="seed_row"),
     )
 

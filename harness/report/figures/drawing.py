@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -18,6 +18,10 @@ from .style import GRID, INK, MUTED, PAPER, RC
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Family = Literal[
+    "budgets", "comparisons", "cases", "convergence", "ranks", "classes", "published",
+    "images",
+]  # fmt: skip
 FORMATS = ("png", "pdf", "svg")
 RASTER_ABOVE = 2000  # points of a figure that are drawn as an image in svg and pdf
 
@@ -31,15 +35,18 @@ class Drawing:
     """A finished figure. data: the numbers drawn, one row per mark.
 
     caption: sentences that stand below it; alt: what it shows, for those who cannot
-    see it. private: it shows images of patients.
+    see it; family: where a page shows it; task: of a figure of one task, else empty;
+    private: it shows images of patients.
     """
 
+    family: Family
     name: str
     title: str
     caption: str
     alt: str
     figure: Figure
     data: pd.DataFrame
+    task: str = ""
     private: bool = False
 
 

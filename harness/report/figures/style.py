@@ -25,6 +25,8 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2))
 _BASELINES = ("#5f646b", "#8f949b", "#3c4046", "#aeb2b8")
 _BASELINE_MARKERS = ("h", "p", "<", ">")
 
+_GLYPHS = dict(zip((*_MARKERS, *_BASELINE_MARKERS), "●■▲◆▼✚✖★⬢⬟◀▶", strict=True))
+
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5,
     "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.labelsize": 9,
@@ -50,6 +52,11 @@ class Look:
     colour: str
     marker: str
     dashes: Any
+
+    @property
+    def glyph(self) -> str:
+        """The marker as a character of text."""
+        return _GLYPHS[self.marker]
 
 
 @dataclass(frozen=True)
