@@ -16,6 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from .nn.instance_views import InstanceViews, check_overlap
 from .nn.settings import EncoderSettings, SwinSettings, encoder_tier
 from .nn.views import check_views
 from .schema.task import Closed, Tier
@@ -92,6 +93,34 @@ class MethodSettings(BaselineSettings):
             "lr": 5e-4, "warmup": 300,
         },
     }  # fmt: skip
+
+
+class TwoViewSettings(MethodSettings):
+    """Settings that methods share which compare views of one region (METHODS 1.3)."""
+
+    crop: Sides = Field((64, 64, 64), description="METHODS 1.3, the 3-D port")
+    region: Sides = Field((96, 96, 96), description="so that crops share half an axis")
+    batch: int = Field(
+        32, ge=2, description="METHODS 1.3; a single region has nothing to differ from"
+    )
+    min_overlap: float = Field(
+        0.5, gt=0, le=1, description="shared part of every axis; METHODS 1.3"
+    )
+    views: InstanceViews = Field(
+        default_factory=InstanceViews, description="METHODS 1.3"
+    )
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": MethodSettings.tiers["tiny"],
+        "small": {**MethodSettings.tiers["small"], "batch": 16},
+        "demo": MethodSettings.tiers["demo"],
+    }
+
+    @model_validator(mode="after")
+    def _views_share(self) -> Self:
+        check_overlap(self.crop, self.region, self.min_overlap)
+        self.views.check(self.crop)
+        return self
 
 
 class Method(nn.Module):

@@ -50,7 +50,8 @@ class Encoder(nn.Module):
     stride: voxels per side of a bottleneck token. widths: channels of `Features.maps`.
     unit_stage: stage (from 1) whose merged tokens cover one unit each; unit_width and
     merged_widths: their channels and those of every `Features.merged`. pooled_width and
-    cls_width: channels of `pooled` and `cls`, the latter 0 where there is none.
+    cls_width: channels of `pooled` and `cls`, the latter 0 where there is none. stem: the
+    layer that makes tokens of voxels.
     """
 
     settings: Any
@@ -64,7 +65,12 @@ class Encoder(nn.Module):
     pooled_width: int
     cls_width: int
     mask_token: nn.Parameter
+    stem: nn.Module
     drops: torch.Generator
+
+    def hide_nothing(self) -> None:
+        """Take the mask token out of training, where nothing is ever hidden."""
+        self.mask_token.requires_grad = False
 
     def forward(
         self,

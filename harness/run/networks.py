@@ -46,8 +46,7 @@ class Adapted(nn.Module):
         self.encoder = build_encoder(
             shape.encoder, shape.channels, streams.rng("encoder")
         )
-        # Labelled training hides nothing, so the token for hidden parts rests.
-        self.encoder.mask_token.requires_grad = False
+        self.encoder.hide_nothing()
 
     def freeze_encoder(self) -> None:
         """Take the encoder out of training: no gradients, evaluation mode for good."""
