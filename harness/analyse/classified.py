@@ -38,7 +38,7 @@ class Drawn:
         self, group: int, *, level: float, choice: Choice = TWO_WAY
     ) -> Intervals | None:
         """Return the interval of one group, None where the statistic is undefined."""
-        return self._interval(self.draws[group], level, choice)
+        return self.interval_of(self.draws[group], level=level, choice=choice)
 
     def gap(
         self, group: int, other: int, *, level: float, choice: Choice = TWO_WAY
@@ -49,10 +49,14 @@ class Drawn:
         )
         if not len(own):
             return None
-        apart = self.draws[group].minus(self.draws[other], own, theirs)
-        return self._interval(apart, level, choice)
+        less = self.draws[other].take(theirs).times(-1.0)
+        apart = self.draws[group].take(own).plus(less)
+        return self.interval_of(apart, level=level, choice=choice)
 
-    def _interval(self, draws: Draws, level: float, choice: Choice) -> Intervals | None:
+    def interval_of(
+        self, draws: Draws, *, level: float, choice: Choice = TWO_WAY
+    ) -> Intervals | None:
+        """Return the interval of draws made of this task's, such as a difference."""
         rng = np.random.default_rng([self.seed, 1])
         plain = choice.interval != "components"
         return interval(draws, rng, level=level, over=choice.over, plain=plain)

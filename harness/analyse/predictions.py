@@ -8,7 +8,7 @@ computed with these weights. That keeps methods paired by case.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -51,14 +51,21 @@ class Draws:
             self.patients,
         )  # fmt: skip
 
-    def minus(self, other: Draws, own: Ints, theirs: Ints) -> Draws:
-        """Differences on the same cases under the same seeds (places of columns)."""
-        return Draws(
-            self.value[own] - other.value[theirs],
-            self.drawn[:, own] - other.drawn[:, theirs],
-            self.usable & other.usable,
-            self.cases,
-            self.patients,
+    def take(self, columns: Ints) -> Draws:
+        """Return the columns at these places."""
+        return replace(self, value=self.value[columns], drawn=self.drawn[:, columns])
+
+    def times(self, factor: float) -> Draws:
+        """Return the draws multiplied by a number."""
+        return replace(self, value=factor * self.value, drawn=factor * self.drawn)
+
+    def plus(self, other: Draws) -> Draws:
+        """Return sums on the same cases, column by column."""
+        return replace(
+            self,
+            value=self.value + other.value,
+            drawn=self.drawn + other.drawn,
+            usable=self.usable & other.usable,
         )
 
 

@@ -107,7 +107,8 @@ def test_differences_are_paired_by_case_and_seed():
     y, scores, rng = example(2, seeds=3, n=100)
     weights = case_weights(y, np.arange(100), rng, draws=200)
     one = draw("auc", y, scores, weights, patients=100)
-    gap = one.minus(one, np.array([0, 2]), np.array([0, 2]))
+    two = one.take(np.array([0, 2]))
+    gap = two.plus(two.times(-1.0))
     found = interval(gap, rng)
     assert (found.mean[0], found.low[0], found.high[0]) == (0, 0, 0)
     assert found.seeds[0] == 2

@@ -1,0 +1,80 @@
+"""One estimate with its doubt, and how independent ones are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .intervals import NONE, Intervals, quantile
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; low and high are None where there is none.
+
+    spread: standard error, 0 without an interval; freedom: degrees of freedom of
+    Student's t with it; cases, seeds: what it rests on.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    spread: float
+    freedom: float
+    cases: int
+    seeds: int
+
+    def times(self, factor: float) -> Estimate:
+        """Return the estimate in other units; a negative factor turns it round."""
+        bounds = sorted(factor * b for b in (self.low, self.high) if b is not None)
+        low, high = bounds if bounds else (None, None)
+        return Estimate(
+            factor * self.value, low, high, abs(factor) * self.spread, self.freedom,
+            self.cases, self.seeds,
+        )  # fmt: skip
+
+
+def estimate(intervals: Intervals | None, row: int = 0) -> Estimate | None:
+    """Return one row of intervals, None where it has no mean."""
+    if intervals is None or not intervals.cases[row]:
+        return None
+    none = bool(intervals.rule[row] == NONE)
+    freedom = 1.0 if intervals.freedom is None else float(intervals.freedom[row])
+    return Estimate(
+        float(intervals.mean[row]),
+        None if none else float(intervals.low[row]),
+        None if none else float(intervals.high[row]),
+        0.0 if none else float(intervals.spread[row]),
+        freedom,
+        int(intervals.cases[row]),
+        int(intervals.seeds[row]),
+    )
+
+
+def weighted_sum(
+    parts: Sequence[Estimate], weights: Sequence[float], *, level: float = 0.95
+) -> Estimate:
+    """Return a sum of independent estimates, such as those of different tasks.
+
+    The standard error is the root of the weighted squares, the degrees of freedom are
+    Satterthwaite's. There is an interval only where every part has one.
+    """
+    value = float(sum(w * p.value for w, p in zip(weights, parts, strict=True)))
+    squares = [(w * p.spread) ** 2 for w, p in zip(weights, parts, strict=True)]
+    variance = float(sum(squares))
+    lost = sum(s**2 / p.freedom for s, p in zip(squares, parts, strict=True))
+    freedom = max(variance**2 / lost, 1.0) if lost > 0 else 1.0
+    spread = float(np.sqrt(variance))
+    half = float(quantile(np.array([freedom]), level)[0]) * spread
+    bounded = all(p.low is not None for p in parts)
+    return Estimate(
+        value,
+        value - half if bounded else None,
+        value + half if bounded else None,
+        spread,
+        freedom,
+        sum(p.cases for p in parts),
+        min((p.seeds for p in parts), default=0),
+    )
