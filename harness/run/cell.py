@@ -23,11 +23,10 @@ from ..schema.errors import Exit, UserError
 from ..schema.identity import key_of_identity, short
 from ..store import Attempt, Store
 from ..store.durable import is_full
-from . import ranks
+from . import interrupts, ranks
 from .adapt.finetune import finetune
 from .adapt.linear_probe import linear_probe
 from .evaluate import evaluate
-from .interrupts import Interrupted
 from .node import Node
 from .pretrain import pretrain
 from .ranks import Bystander
@@ -49,19 +48,15 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
     """
     torch.set_num_threads(threads)
     store = Store(Path(results))
+    ranks.join()
     device = ranks.device()
     outcomes: set[Exit] = set()
     kept_from: list[Exception] = []
-    published = False
     for key in keys:
         if collective.agreed(store.is_done(key), device):
             continue
         try:
             outcomes.add(_run_node(store, key, device))
-            published = published or store.is_done(key)
-        except Interrupted as stop:
-            stop.progressed = stop.progressed or published
-            raise
         except Exception as error:
             if collective.world_size() > 1:
                 raise  # ranks that no longer agree on what comes next cannot go on
@@ -99,6 +94,7 @@ def _run_node(store: Store, key: str, device: torch.device) -> Exit:
         if collective.world_size() > 1:
             raise
         return Exit.FAILED
+    interrupts.progress.made = True
     discard(node.folder)
     return Exit.DONE
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
@@ -19,14 +20,26 @@ _STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 class Interrupted(KeyboardInterrupt):
     """A job was asked to stop. Handled wherever Ctrl-C is, and no `Exception`.
 
-    number: the signal. progressed: whether running the job again begins further on,
-    since something was saved or published.
+    number: the signal.
     """
 
-    def __init__(self, number: int, *, progressed: bool = False) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.progressed = progressed
         super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+class Progress:
+    """Whether this process has saved or published anything.
+
+    A job that has may be run again as often as it is stopped: it begins further on each
+    time. One that has not would be stopped at the same place for ever.
+    """
+
+    def __init__(self) -> None:
+        self.made = False
+
+
+progress = Progress()
 
 
 class Pending:
@@ -59,6 +72,18 @@ def deferred() -> Iterator[Pending]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def deliver(number: int) -> NoReturn:
+    """Do what a signal asks for, after a training has saved: as if it came just now.
+
+    Inside a job of SLURM the handler is submitit's, which asks for a requeue and ends
+    the process. Raises Interrupted where the handler returns or there is none.
+    """
+    handler = signal.getsignal(number)
+    if callable(handler):
+        handler(number, None)
+    raise Interrupted(number)
 
 
 @contextmanager

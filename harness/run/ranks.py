@@ -6,11 +6,10 @@ publishes. Without SLURM's tasks there is one process and one rank.
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,9 @@ def tasks() -> int:
     return int(given) if inside and given.isdigit() else 1
 
 
-@contextmanager
-def joined() -> Iterator[None]:
-    """Join the other tasks of the job within this block; nothing with one task."""
-    if tasks() == 1:
-        yield
+def join() -> None:
+    """Join the other tasks of the job, once for all; nothing with one task."""
+    if tasks() == 1 or collective.world_size() > 1:
         return
     from submitit.helpers import TorchDistributedEnvironment
 
@@ -44,10 +41,7 @@ def joined() -> Iterator[None]:
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     device()
     collective.start(env.rank, env.world_size, backend=backend, init_method="env://")
-    try:
-        yield
-    finally:
-        collective.stop()
+    atexit.register(collective.stop)
 
 
 def device() -> torch.device:
@@ -75,17 +69,11 @@ def parallel(module: nn.Module) -> nn.Module:
     """
     if collective.world_size() == 1:
         return module
+    # A tensor of one column has two equal layouts, which costs nothing.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
     return nn.parallel.DistributedDataParallel(
-        module, broadcast_buffers=False, find_unused_parameters=True
+        module, forward_sync_buffers=False, find_unused_parameters=True
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Hide the note that every parameter was used after all: some methods leave some."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="find_unused_parameters=True")
-        yield
 
 
 def shares(batch: int, accumulate: int) -> list[Share]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,7 +24,8 @@ from . import interrupts, ranks
 from .curves import Curves
 from .node import Node
 from .optimise import BestState, Descent, Diverged, adamw
-from .snapshots import Snapshot, Snapshots, Unusable, read
+from .snapshots import Snapshots, Unusable, read
+from .state import State, held
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -79,7 +80,7 @@ class Training:
         best: BestState | None = None,
     ) -> None:
         self.node, self.module, self.network = node, module, network
-        self.settings, self.curves, self.best = settings, curves, best
+        self.settings, self.curves = settings, curves
         self.options = TrainingOptions.model_validate(node.where.get("training", {}))
         self.done = 0
         self._optimiser = adamw(module, settings.lr, weight_decay=settings.weight_decay)
@@ -90,7 +91,10 @@ class Training:
             self._optimiser, settings.lr, settings.steps, settings.warmup,
             settings.clip, self._scaler,
         )  # fmt: skip
-        self._generators = {**generators, **_held(module)}
+        self._state = State(
+            module, self._optimiser, self._scaler, {**generators, **held(module)},
+            curves, best, node.device,
+        )  # fmt: skip
         self._shares = ranks.shares(settings.batch, settings.accumulate)
         self._snapshots = Snapshots(node.folder, node.attempt.id, node.log)
         self._saved = (0, time.monotonic())  # step and time of the last checkpoint
@@ -107,19 +111,19 @@ class Training:
         finite, Interrupted, after saving, where a signal asks to stop.
         """
         self._resume()
-        first = self.done
         with interrupts.deferred() as stop:
-            for step in range(first, self.settings.steps):
-                stopping = self._step(step, objective, stop)
-                after_step(step)
-                self.done = step + 1
-                if stopping:
+            stopping = False
+            while self.done < self.settings.steps and not stopping:
+                stopping = self._step(self.done, objective, stop)
+                after_step(self.done)
+                self.done += 1
+                if stopping or self._is_due():
                     self.save()
-                    collective.barrier()  # rank 0 may end the job once it is saved
-                    number = stop.number or signal.SIGUSR2  # another rank's
-                    raise interrupts.Interrupted(number, progressed=self.done > first)
-                if self._is_due():
-                    self.save()
+        if stopping:
+            if not ranks.leads():
+                with suppress(RuntimeError):  # rank 0 leaves first, once it has saved
+                    collective.barrier()
+            interrupts.deliver(stop.number or signal.SIGUSR2)  # or another rank's
 
     def _step(
         self,
@@ -130,14 +134,15 @@ class Training:
         """Take one optimiser step; say whether the training has to stop after it."""
         self._optimiser.zero_grad(set_to_none=True)
         several = len(self._shares) > 1
-        before = self._streams() if several else {}
+        before = self._state.streams() if several else {}
         sums: dict[str, float] = {}
         for number, mine in enumerate(self._shares):
             if number:  # every share makes the draws of the whole batch
-                self._rewind(before)
+                self._state.rewind(before)
             last = number == len(self._shares) - 1
-            with share(mine), self._autocast(), self._averaging(last=last):
-                found = objective(step)
+            with share(mine), self._averaging(last=last):
+                with self._autocast():
+                    found = objective(step)
                 loss = found.total / len(self._shares)
                 self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             values = {"loss": found.total.detach(), **found.terms}
@@ -174,13 +179,6 @@ class Training:
             return waiting
         return nullcontext()
 
-    def _streams(self) -> dict[str, Tensor]:
-        return {name: g.get_state() for name, g in self._generators.items()}
-
-    def _rewind(self, states: Mapping[str, Tensor]) -> None:
-        for name, generator in self._generators.items():
-            generator.set_state(states[name])
-
     # -- checkpoints ------------------------------------------------------------------
 
     def _is_due(self) -> bool:
@@ -192,31 +190,9 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint after the last step; rank 0 alone does."""
-        if ranks.leads():
-            about = {
-                "device": self.node.device.type,
-                "curves": self.curves.state(),
-                "best": self.best.state() if self.best else None,
-                "scaler": self._scaler.state_dict(),
-            }
-            self._snapshots.save(Snapshot(self.done, self._tensors(), about))
+        if ranks.leads() and self._snapshots.save(self._state.snapshot(self.done)):
+            interrupts.progress.made = True
         self._saved = (self.done, time.monotonic())
-
-    def _tensors(self) -> dict[str, Tensor]:
-        state = self._optimiser.state_dict()["state"]
-        parts = {
-            "module": self.module.state_dict(),
-            "best": self.best.tensors if self.best else {},
-            "rng": self._streams(),
-            "optimiser": {
-                f"{index}.{name}": value
-                for index, entry in state.items()
-                for name, value in entry.items()
-            },
-        }
-        return {
-            f"{p}/{n}": value for p, part in parts.items() for n, value in part.items()
-        }
 
     def _resume(self) -> None:
         """Go on from the newest checkpoint that is sound, the same on all ranks."""
@@ -224,82 +200,25 @@ class Training:
         if ranks.leads():
             for path, snapshot in self._snapshots.usable():
                 try:
-                    self._restore(snapshot)
+                    self._state.restore(snapshot)
                 except Unusable as reason:
                     self._snapshots.reject(path, str(reason))
                 else:
-                    chosen = path.name
+                    self.done, chosen = snapshot.step, path.name
                     break
         chosen = collective.broadcast_text(chosen, self.node.device)
         if not chosen:
             return
         if not ranks.leads():
-            self._restore(read(self._snapshots.folder / chosen))
+            snapshot = read(self._snapshots.folder / chosen)
+            self._state.restore(snapshot)
+            self.done = snapshot.step
         self._saved = (self.done, time.monotonic())
         self.node.log(f"resumed at step {self.done} from {chosen}")
         self.node.attempt.note(resumed_at=self.done)
-
-    def _restore(self, snapshot: Snapshot) -> None:
-        """Become what was saved. Raises Unusable, having changed nothing."""
-        if snapshot.about.get("device") != self.node.device.type:
-            msg = f"it was made on {snapshot.about.get('device')}"
-            raise Unusable(msg)
-        parts: dict[str, dict[str, Tensor]] = {}
-        for name, value in snapshot.tensors.items():
-            part, _, rest = name.partition("/")
-            parts.setdefault(part, {})[rest] = value
-        state = self.module.state_dict()
-        _check("the module", state, parts.get("module", {}))
-        _check("the generators", self._streams(), parts.get("rng", {}))
-        entries = self._entries(parts.get("optimiser", {}))
-        if parts.get("best"):
-            _check("the best weights", state, parts["best"])
-        self.module.load_state_dict(parts["module"])
-        self._optimiser.load_state_dict(
-            {**self._optimiser.state_dict(), "state": entries}
-        )
-        self._rewind(parts.get("rng", {}))
-        self._scaler.load_state_dict(snapshot.about["scaler"])
-        self.curves.restore(snapshot.about["curves"])
-        if self.best is not None:
-            self.best.resume(snapshot.about["best"], parts.get("best", {}))
-        self.done = snapshot.step
-
-    def _entries(self, saved: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-        """Return the optimiser's state by parameter. Raises Unusable if it is foreign."""
-        parameters = [p for g in self._optimiser.param_groups for p in g["params"]]
-        entries: dict[int, dict[str, Tensor]] = {}
-        for key, value in saved.items():
-            index, _, name = key.partition(".")
-            place = int(index)
-            if place >= len(parameters) or (
-                value.ndim and value.shape != parameters[place].shape
-            ):
-                msg = "the optimiser has other parameters"
-                raise Unusable(msg)
-            entries.setdefault(place, {})[name] = value
-        return entries
 
     def _last_good(self) -> str:
         path = self._snapshots.newest()
         if path is None:
             return "no checkpoint had been saved"
         return f"the last good checkpoint is {path}"
-
-
-def _check(what: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    """Raise Unusable unless names and shapes agree."""
-    shapes = [{n: tuple(v.shape) for n, v in each.items()} for each in (own, saved)]
-    if shapes[0] != shapes[1]:
-        msg = f"{what} has other tensors now"
-        raise Unusable(msg)
-
-
-def _held(module: nn.Module) -> dict[str, torch.Generator]:
-    """Return the generators that modules hold, such as an encoder's for drop path."""
-    return {
-        f"{name}.{attribute}": value
-        for name, part in module.named_modules()
-        for attribute, value in vars(part).items()
-        if isinstance(value, torch.Generator)
-    }

@@ -6,7 +6,8 @@ The worker imports torch once and then takes one JSON line per job on stdin:
 {"name": ..., "nodes": [keys], "log": path}. It answers one JSON line per job on what
 was its stdout when it started: {"name", "exit", "error", "wall_s"}, after a first line
 {"ready": true}. What a job prints goes to its log. The worker ends as soon as its stdin
-does, even in the middle of a job, so that it never outlives the process that began it.
+does, and on SIGTERM, even in the middle of a job, after a training has saved its state;
+so it does not outlive the process that began it by more than one training step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -26,9 +28,12 @@ from typing import Any, TextIO, cast
 
 from ..schema.errors import Exit
 from ..store import Store
+from .interrupts import Interrupted, raised
 
 Runner = Callable[..., int]
 RUNNER = "harness.run.cell:run_nodes"
+_TO_SAVE_S = 60.0  # chosen here: for the last step of a training and its checkpoint
+_UNTIL_KILLED_S = 120.0  # longer than SLURM's KillWait, 30 s by default
 
 
 def load_runner(name: str) -> Runner:
@@ -67,7 +72,8 @@ def run_job(
     if lacking:
         message = f"{lacking[0][:16]}, which this job starts from, is not published"
         todo = next(key for key in keys if not store.is_done(key))
-        store.begin(todo, {"job": name}).fail("blocked", message)
+        if os.environ.get("SLURM_PROCID", "0") == "0":  # of several ranks, one records
+            store.begin(todo, {"job": name}).fail("blocked", message)
         print(message, file=sys.stderr)  # noqa: T201
         return int(Exit.BLOCKED)
     return int(runner(results, list(keys), threads=threads))
@@ -76,14 +82,21 @@ def run_job(
 def run_slurm_job(
     results: str, name: str, keys: list[str], runner: str = RUNNER
 ) -> None:
-    """Run one job inside SLURM: the payload that is submitted, with plain strings only.
+    """Run one job inside SLURM, in each of its tasks; plain strings only.
 
     Ends the process with the job's exit code when that is not 0, so that `afterok`
     works.
     """
-    code = run_job(
-        results, name, keys, threads=allowed_cores(), runner=load_runner(runner)
-    )
+    try:
+        code = run_job(
+            results, name, keys, threads=allowed_cores(), runner=load_runner(runner)
+        )
+    except Interrupted as stop:
+        if stop.number == signal.SIGTERM:
+            # SLURM kills what it ends. A job that goes by itself when a preemption is
+            # announced has failed and is not requeued (slurm.conf(5), GraceTime).
+            time.sleep(_UNTIL_KILLED_S)
+        raise
     if code:
         raise SystemExit(code)
 
@@ -134,7 +147,7 @@ def _print_into(path: str) -> None:
 
 
 def _lines_until_the_parent_ends(stream: TextIO) -> Iterable[str]:
-    """Yield lines of `stream`; end the process at once when it closes.
+    """Yield lines of `stream`; end the process when it closes.
 
     A thread reads, so that the end is seen while a job computes. What the job has not
     published is repeated by the next run.
@@ -144,6 +157,9 @@ def _lines_until_the_parent_ends(stream: TextIO) -> Iterable[str]:
     def read() -> None:
         for line in stream:
             jobs.put(line)
+        # Parent gone: a training saves what it has, everything else stops at once.
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_TO_SAVE_S)
         os._exit(Exit.INCOMPLETE)
 
     threading.Thread(target=read, daemon=True).start()
@@ -163,8 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.dup2(2, 1)
     runner = load_runner(options.runner)
     print(json.dumps({"ready": True}), file=answers, flush=True)
-    lines = _lines_until_the_parent_ends(sys.stdin)
-    _serve(lines, answers, options.results, options.threads, runner)
+    try:
+        with raised():
+            lines = _lines_until_the_parent_ends(sys.stdin)
+            _serve(lines, answers, options.results, options.threads, runner)
+    except Interrupted:
+        os._exit(Exit.INCOMPLETE)  # a thread still waits for stdin
 
 
 if __name__ == "__main__":

@@ -84,14 +84,17 @@ class Element:
         """Return what a requeued job starts with; end here after too many time-outs."""
         import submitit
 
-        from ..run.worker import run_slurm_job
+        from ..run.interrupts import progress
 
         self._leaving = True
-        save = getattr(run_slurm_job, "checkpoint", None)
-        if save is not None:
-            save()
-        if self._timed_out(element) and self._count() >= int(element["timeouts"]):
-            sys.stderr.write(f"not requeued: {element['timeouts']} time-outs before\n")
+        # A training saves first (harness.run.interrupts). What has got further may be
+        # requeued for ever: a month of training at a day's limit needs thirty times.
+        stuck = self._timed_out(element) and not progress.made
+        if stuck and self._count() >= int(element["timeouts"]):
+            sys.stderr.write(
+                f"not requeued: {element['timeouts']} time-outs before that saved "
+                "nothing either\n"
+            )
             # Not an Exception, which a node would record as its own and go on after.
             raise SystemExit(int(Exit.FAILED))
         return submitit.helpers.DelayedSubmission(self, element)

@@ -6,7 +6,7 @@ import torch
 from harness.nn import collective
 from harness.nn.losses import Center, distillation_ce, masked_l1
 
-from .ranks import in_ranks
+from ..ranks import in_ranks
 
 RANKS = 2
 

@@ -89,9 +89,8 @@ def test_a_pretraining_resumes_bit_for_bit(tiny, interrupt, step, accumulate):
     key = tiny.nodes(plan)[0]
     whole = run_whole(tiny, plan, [key])
     interrupt(step, signal.SIGUSR2)
-    with pytest.raises(Interrupted) as stop:
+    with pytest.raises(Interrupted):
         tiny.run([key])
-    assert stop.value.progressed
     assert tiny.last(key)["error_class"] == "interrupted"
     assert [p.name[:14] for p in checkpoints(tiny, key)] == [f"step-{step + 1:09d}"]
     assert tiny.run([key]) == Exit.DONE
