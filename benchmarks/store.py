@@ -113,7 +113,10 @@ def _other_states(path: Path, results: Path, folder: Path) -> Path:
     plan = make_plan(load(path), store)
     jobs = plan.jobs()
     plan.write_specs(store, jobs)
-    failed, queued = jobs[: len(jobs) * 2 // 5], jobs[len(jobs) * 2 // 5 :][: len(jobs) // 3]
+    failed, queued = (
+        jobs[: len(jobs) * 2 // 5],
+        jobs[len(jobs) * 2 // 5 :][: len(jobs) // 3],
+    )
     for job in failed:
         store.begin(job.nodes[0], made_by={}).fail("code", "it broke")
     arrays = [

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import Exit
 from .options import add_command, open_matrix, open_store, results_folder
-from .output import counted, duration, emit_json, say, size
+from .output import columns, counted, duration, emit_json, say, size
 
 if TYPE_CHECKING:
-    from ..plan.cost import Cost
+    from ..plan import Plan
+    from ..plan.cost import Cost, Row
 
 
 def add_parser(commands: Any) -> None:
@@ -20,7 +21,7 @@ def add_parser(commands: Any) -> None:
     command.add_argument(
         "--cost",
         action="store_true",
-        help="print the hours and disk of each kind of work",
+        help="print hours, GPU-hours and disk by phase, method and task",
     )
     command.set_defaults(handler=plan)
 
@@ -33,6 +34,12 @@ def plan(args: argparse.Namespace) -> Exit:
     results = results_folder(args, matrix)
     found = make_plan(matrix, open_store(args, matrix))
     document = {**found.to_json(), "results": str(results)}
+    if args.cost:
+        document["costs"] = [
+            {"phase": row.phase, "method": row.method, "task": row.task or None}
+            | row.cost.to_json()
+            for row in found.cost_table
+        ]
     if args.json:
         emit_json(document)
         return Exit.DONE
@@ -48,10 +55,9 @@ def plan(args: argparse.Namespace) -> Exit:
     if document["waiting"]:
         say(f"  {counted(document['waiting'], 'cell')} wait for a pretraining")
     if document["missing_nodes"]:
-        _say_cost("cost", found.cost())
+        say(f"  cost: about {_in_words(found.cost())}")
     if args.cost:
-        for kind, cost in found.cost_by_kind().items():
-            _say_cost(f"  {kind} ({cost.nodes:,})", cost)
+        _say_table(found)
     for note in document["notes"]:
         say(f"  note: {note}")
     for reason in found.missing_data.values():
@@ -59,13 +65,44 @@ def plan(args: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _say_cost(what: str, cost: Cost) -> None:
-    if cost.nodes == cost.unknown:
-        say(f"  {what}: unknown until something like it has run here")
+def _in_words(cost: Cost) -> str:
+    parts = [duration(cost.hours) + " of work"]
+    if cost.gpu_hours:
+        parts.append(f"{cost.gpu_hours:,.3g} GPU-hours")
+    return f"{', '.join(parts)}, {size(cost.bytes)} of disk"
+
+
+def _say_table(found: Plan) -> None:
+    """Print the cost of each phase, method and task, and what it rests on."""
+    from ..plan.cost import CASE_S, ON_GPU, STEP_S, Cost
+
+    rows = found.cost_table
+    if not rows:
         return
-    rest = ""
-    if cost.unknown:
-        rest = (
-            f", without {counted(cost.unknown, 'node')} that nothing has run like yet"
+    say()
+    head = ("phase", "method", "task", "nodes", "hours", "GPU-hours", "disk", "from")
+    columns(head, [_row(row) for row in rows])
+    say()
+    phases = dict.fromkeys(row.phase for row in rows)
+    for phase in phases:
+        cost = sum((row.cost for row in rows if row.phase == phase), Cost())
+        say(f"  {phase} ({counted(cost.nodes, 'node')}): {_in_words(cost)}")
+    assumed = sum(row.cost.assumed for row in rows)
+    if assumed:
+        tier = found.matrix.tier
+        where = " on a GPU" if tier in ON_GPU else ""
+        say(
+            f"  {counted(assumed, 'node')} of a kind that has not run here yet are "
+            f"assumed to take {STEP_S[tier]:g} s per training step and "
+            f"{CASE_S[tier]:g} s per test case{where}; one such run makes it a "
+            "measurement"
         )
-    say(f"  {what}: about {duration(cost.hours)}, {size(cost.bytes)} of disk{rest}")
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    cost = row.cost
+    return (
+        row.phase, row.method, row.task or "-", f"{cost.nodes:,}", f"{cost.hours:.3g}",
+        f"{cost.gpu_hours:.3g}", size(cost.bytes),
+        "assumptions" if cost.assumed else "past runs",
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from ..schema.errors import DataError
 from ..schema.identity import short
 from .build import Keys
 from .cells import Cell, Job, Pretraining
-from .cost import Cost, estimate
+from .cost import Cost, Likeness, Past, Row, nodes_of, table
 from .data import Data, Listing
 from .identities import Parts
 from .specs import Specs
@@ -158,35 +158,31 @@ class Plan:
         return list(notes)
 
     def cost(self) -> Cost:
-        """Return what the missing nodes will cost, as far as past runs tell."""
-        return estimate(self.published, self.cells, self.pretrainings, self.missing)
-
-    def cost_by_kind(self) -> dict[str, Cost]:
-        """Return the cost of the missing nodes of each kind that has any."""
-        kinds = dict.fromkeys(group[0] for _, group in self.missing)
-        return {
-            kind: estimate(
-                self.published,
-                self.cells,
-                self.pretrainings,
-                [node for node in self.missing if node[1][0] == kind],
-            )
-            for kind in kinds
-        }
+        """Return what the missing nodes will cost together."""
+        return sum((row.cost for row in self.cost_table), Cost())
 
     @cached_property
-    def missing(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return (node key, group whose past runs resemble it) of each missing node."""
+    def cost_table(self) -> list[Row]:
+        """Return what the missing nodes will cost by phase, method and task."""
+        past = Past(self.published)
+        past.look_at(nodes_of(self.cells, self.pretrainings))
+        past.look_around(self.matrix.tier)
+        return table(past, self.matrix, self.missing)
+
+    @cached_property
+    def missing(self) -> list[tuple[str, Likeness]]:
+        """Return (node key, what it is like) of each missing node."""
         found = [
-            (key, ("pretrain", self.pretrainings[key].method))
+            (key, Likeness("pretrain", self.pretrainings[key].method))
             for key in self.pretrainings
             if key in self.unpublished
         ]
-        nodes: dict[str, tuple[str, ...]] = {}
+        nodes: dict[str, Likeness] = {}
         for cell in self.todo:
+            like = (cell.method, cell.task, cell.protocol)
             if cell.adapt_key not in self._adapted:
-                nodes[cell.adapt_key] = ("adapt", cell.task, cell.protocol)
-            nodes[cell.evaluate_key] = ("evaluate", cell.task, cell.protocol)
+                nodes[cell.adapt_key] = Likeness("adapt", *like)
+            nodes[cell.evaluate_key] = Likeness("evaluate", *like)
         return [*found, *nodes.items()]
 
     def to_json(self) -> dict[str, Any]:

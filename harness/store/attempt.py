@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import UserError
-from . import manifests
+from . import manifests, spent
 from .durable import DiskFull, is_full, sync_and_hash, sync_folder, write_bytes, writing
 from .records import (
     FORMAT,
@@ -207,8 +207,18 @@ class Attempt:
             published=now(),
             files=files,
             labels=self._record["labels"],
-            run={**{name: self._record[name] for name in kept}, **self._measured},
+            run={
+                **{name: self._record[name] for name in kept},
+                **self._measured,
+                **self._before(),
+            },
         )
+
+    def _before(self) -> dict[str, Any]:
+        others = [
+            one for one in self._store.attempts(self.key) if one["attempt"] != self.id
+        ]
+        return spent.before((one, self.dir.parent / one["attempt"]) for one in others)
 
     def fail(
         self,

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from ..schema.identity import KEY_DIGITS
@@ -91,6 +92,17 @@ class Done(Mapping[str, Manifest]):
             self._snapshot = snapshot.load(Path(os.fsdecode(self._root)))
             self._looked = True
         return self._snapshot
+
+    def run(self, key: str) -> Mapping[str, Any]:
+        """Return what was measured when a node was published. KeyError if it is not.
+
+        The rest of the manifest is left alone: status asks this of every node.
+        """
+        if self.why_not(key) is not None:
+            raise KeyError(key)
+        payload = self._lines[key[:KEY_DIGITS]].split(b"\t", 5)[5]
+        measured: Mapping[str, Any] = json.loads(payload)["run"]
+        return measured
 
     def attempt(self, key: str) -> str | None:
         """Return the attempt that a node's manifest names, sound or not, or None."""

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from ..schema.errors import UserError
 from ..schema.identity import short
-from .records import HEARTBEAT
 from .snapshot import Snapshot
 from .snapshot import load as load_snapshot
+from .spent import gpu_hours, wall_s
 from .store import Store
 from .tables import RUNS, build, read_tables
 
@@ -27,7 +27,7 @@ _LABELS = frozenset(
     | {"n_train"}
 )
 _PLAIN = ("key", "attempt", "kind", "state", "error_class", "message", "host", "pid")
-_MEASURED = ("device", "gpu_h", "peak_gpu_mem", "trainable_params", "n_train")
+_MEASURED = ("device", "peak_gpu_mem", "trainable_params", "n_train")
 _ENDED = frozenset({"done", "failed", "duplicate", "blocked"})  # and never change again
 
 
@@ -97,12 +97,14 @@ def _row(store: Store, run: Mapping[str, Any]) -> dict[str, Any]:
     measured = run.get("measured") or {}
     git = made_by.get("git") or {}
     folder = store.node_dir(run["key"]) / "attempts" / run["attempt"]
-    row = {name: run.get(name) for name in (*_PLAIN, "traceback_hash", "wall_s")}
+    row = {name: run.get(name) for name in (*_PLAIN, "traceback_hash")}
     row |= {
         name: value for name, value in run.get("labels", {}).items() if name in _LABELS
     }
     row |= {name: _finite(measured[name]) for name in _MEASURED if name in measured}
-    row |= {
+    return row | {
+        "wall_s": wall_s(run, folder),
+        "gpu_h": _finite(gpu_hours(run, folder)),
         "kind": run.get("kind", "unknown"),
         "inputs": list(run.get("inputs", {}).items()),
         "slurm_job": (made_by.get("slurm") or {}).get("job"),
@@ -114,35 +116,6 @@ def _row(store: Store, run: Mapping[str, Any]) -> dict[str, Any]:
         "git_dirty": git.get("dirty"),
         "provenance": json.dumps(made_by, sort_keys=True) if made_by else None,
     }
-    if row["wall_s"] is None:
-        row["wall_s"] = wall_of_unfinished(run, folder)
-    if row.get("gpu_h") is None:
-        row["gpu_h"] = gpu_hours(row["wall_s"], row.get("device"))
-    return row
-
-
-def wall_of_unfinished(run: Mapping[str, Any], folder: Path) -> float | None:
-    """Return how long an attempt had run when it last gave a sign of life, in seconds.
-
-    None where neither its start nor its heartbeat is known, or where clocks disagree.
-    """
-    started = _time(run.get("started"))
-    if started is None:
-        return None
-    with contextlib.suppress(OSError):
-        seconds = (folder / HEARTBEAT).stat().st_mtime - started.timestamp()
-        return round(seconds, 3) if seconds >= 0 else None
-    return None
-
-
-def gpu_hours(wall_s: float | None, device: str | None) -> float | None:
-    """Return the hours that one GPU was held; 0 on a CPU, None where nobody knows.
-
-    For attempts that ended before they noted it.
-    """
-    if device is None or wall_s is None:
-        return None
-    return 0.0 if device == "cpu" else wall_s / 3600
 
 
 def _finite(value: Any) -> Any:

@@ -216,6 +216,10 @@ class Store:
             record["message"] = "it was published, and its manifest is gone or damaged"
         return record
 
+    def attempt_dir(self, record: Mapping[str, Any]) -> Path:
+        """Return the folder of an attempt, given its record."""
+        return self.node_dir(record["key"]) / "attempts" / str(record["attempt"])
+
     def nodes(self) -> Iterator[str]:
         """Yield the first 16 digits of the key of every node planned here."""
         root = self.root / "nodes"

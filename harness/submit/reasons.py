@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -18,7 +18,14 @@ _SAID = re.compile(r"^(?:slurmstepd|srun|slurmd)\S*: error: (.*)", re.M)
 _CAUSE = re.compile(r"CANCELLED|TIME LIMIT|PREEMPT|NODE FAIL|oom|out of memory", re.I)
 
 
-def last_attempt(store: Store, keys: Iterable[str]) -> Mapping[str, Any] | None:
+class Attempts(Protocol):
+    """What knows the attempts at nodes: a store, or what has read them already."""
+
+    def attempts(self, key: str) -> list[dict[str, Any]]:
+        """Return the records of all attempts at a node, oldest first."""
+
+
+def last_attempt(known: Attempts, keys: Iterable[str]) -> Mapping[str, Any] | None:
     """Return the last attempt at the first of `keys` that was tried and not published.
 
     keys: the nodes of a job in their order. The evaluation of a model whose training
@@ -26,7 +33,7 @@ def last_attempt(store: Store, keys: Iterable[str]) -> Mapping[str, Any] | None:
     published.
     """
     for key in keys:
-        records = store.attempts(key)
+        records = known.attempts(key)
         if records and not any(record["state"] == "done" for record in records):
             return records[-1]
     return None

@@ -8,7 +8,7 @@ node failure) and missing (never started).
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..schema.identity import short
 from . import squeue
 from .reasons import CLOCK_S, killed_by_slurm, last_attempt, one_line, started
-from .records import Place, Submissions, places
+from .records import Place, Submission, Submissions, places, user_name
+from .squeue import Queued
 
 if TYPE_CHECKING:
     from ..store import Store
+    from ..store.index import Done
 
 State = Literal["done", "running", "pending", "failed", "blocked", "lost", "missing"]
 STATES: tuple[State, ...] = (
     "done", "running", "pending", "failed", "blocked", "lost", "missing",
 )  # fmt: skip
 ENDED_BADLY = frozenset({"failed", "blocked", "lost"})
+Ask = Callable[[Sequence[Submission]], list[Queued] | None]
 NEVER = "DependencyNeverSatisfied"
 
 
@@ -39,19 +42,25 @@ class Standing:
 
 
 class Observer:
-    """What is known at one moment. Ask it about jobs by name and node keys."""
+    """What is known at one moment. Ask it about jobs by name and node keys.
 
-    def __init__(self, store: Store) -> None:
+    ask: how SLURM is asked, once, for all jobs; by default without any pause.
+    """
+
+    def __init__(self, store: Store, ask: Ask | None = None) -> None:
         self.store = store
-        self.done: Container[str | None] = store.done()
-        self._tried = set(store.nodes())  # planned nodes; spares looking for the others
         self._submissions = Submissions(store.root)
         records = self._submissions.all()
-        queue = squeue.ask()
+        # Before the results are looked at: what ends in between is then done, not lost.
+        queue = (ask or squeue.ask)(records)
+        self.done: Done = store.done()
+        self._tried = set(store.nodes())  # planned nodes; spares looking for the others
         self.slurm_answers = queue is not None
+        self.uses_slurm = any(record.backend == "slurm" for record in records)
         self._queued = squeue.find_nodes(records, queue or ())
         self._places = places(records)
         self._parents: dict[str, Standing] = {}
+        self._records: dict[str, list[dict[str, Any]]] = {}
 
     def job(self, keys: Sequence[str], needs: str | None = None) -> Standing:
         """Return how the job that publishes the last of the nodes `keys` stands.
@@ -62,9 +71,7 @@ class Observer:
             return Standing("done")
         node = short(keys[-1])
         if (entry := self._queued.get(node)) is not None:
-            if NEVER in entry.reason:
-                return Standing("blocked", "SLURM: what it waits for has failed")
-            return Standing("running" if entry.running else "pending")
+            return self._queued_as(node, entry)
         record = self._attempt(keys)
         place = self._places.get(node)
         if record is not None and self._is_current(record, place):
@@ -90,23 +97,66 @@ class Observer:
             self._parents[key] = self.job([key])
         return self._parents[key]
 
+    def entry(self, node: str) -> Queued | None:
+        """Return the queue entry of the job of a node (first 16 digits of its key)."""
+        return self._queued.get(node)
+
+    def place(self, node: str) -> Place | None:
+        """Return where the job of a node stands in the records of submissions."""
+        return self._places.get(node)
+
+    def _queued_as(self, node: str, entry: Queued) -> Standing:
+        if NEVER in entry.reason:
+            return Standing("blocked", "SLURM: what it waits for has failed")
+        if not entry.running:
+            reason = "" if entry.reason in {"None", ""} else f"SLURM: {entry.reason}"
+            return Standing("pending", reason)
+        log = self._submissions.log_of(self._places[node])
+        return Standing("running", log=str(log) if log.exists() else "")
+
+    def attempts(self, key: str) -> list[dict[str, Any]]:
+        """Return the records of all attempts at a node, oldest first; read once."""
+        if short(key) not in self._tried:
+            return []
+        if key not in self._records:
+            self._records[key] = self.store.attempts(key)
+        return self._records[key]
+
     def _attempt(self, keys: Sequence[str]) -> dict[str, Any] | None:
-        tried = [key for key in keys if short(key) in self._tried]
-        record = last_attempt(self.store, tried)
+        record = last_attempt(self, keys)
         return None if record is None else dict(record)
 
     def _is_current(self, record: dict[str, Any], place: Place | None) -> bool:
-        """Whether an attempt runs, or began after its job was submitted last."""
-        if record["state"] == "running" or place is None:
+        """Whether an attempt is of the job that was submitted last.
+
+        The id of its SLURM job tells, whatever clocks say; elsewhere the time must.
+        """
+        if place is None:
+            return True
+        slurm = (record.get("provenance") or {}).get("slurm") or {}
+        if place.record.backend == "slurm" and place.sent and slurm:
+            return place.array.job_id in {slurm.get("array_job"), slurm.get("job")}
+        if record["state"] == "running":
             return True
         return started(record) >= place.record.created - CLOCK_S
+
+    def _has_left(self, place: Place | None) -> bool:
+        """Whether a job that was queued certainly is not any more."""
+        if place is None or place.record.backend != "slurm" or not place.sent:
+            return False
+        # Of another person's jobs squeue may tell nothing.
+        return self.slurm_answers and place.record.user in {"", user_name()}
 
     def _ended(self, node: str, record: dict[str, Any]) -> Standing:
         state: State = record["state"]
         log = self._log(node, record)
-        if state == "running":
-            return Standing("running", log=log)
         place = self._places.get(node)
+        if state == "running":
+            slurm = (record.get("provenance") or {}).get("slurm")
+            if not slurm or not self._has_left(place):
+                return Standing("running", log=log)
+            state = "lost"  # its heart beat a moment ago, and SLURM has ended it
+            record = {**record, "state": "lost"}
         killed = None
         if state == "lost" and place is not None:
             killed = killed_by_slurm(self._submissions.log_of(place))
@@ -121,9 +171,7 @@ class Observer:
         return Standing("lost", reason, str(log) if log.exists() else "")
 
     def _log(self, node: str, record: dict[str, Any]) -> str:
-        folder = (
-            self.store.node_dir(record["key"]) / "attempts" / str(record["attempt"])
-        )
+        folder = self.store.attempt_dir(record)
         candidates: list[Path] = [folder / "log.txt"]
         if (place := self._places.get(node)) is not None:
             candidates.append(self._submissions.log_of(place))

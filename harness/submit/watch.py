@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..schema.identity import short
 from .backend import Failure, Outcome
 from .progress import Progress
+from .queue import PAUSE_S, PacedQueue
 from .states import Observer, Standing
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ GRACE_S = 10.0  # network disks show a manifest a little after its job left the 
 class Watch:
     """Polls until none of `jobs` is queued.
 
-    poll_s: the first pause and the longest, in seconds. A controller that does not
-    answer is asked again. Ctrl-C stops the waiting and leaves the jobs to SLURM.
+    poll_s: the first pause and the longest between two looks at the results, in
+    seconds. SLURM is asked no more often than the longest, and less often when it is
+    slow or down. Ctrl-C stops the waiting and leaves the jobs to SLURM.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class Watch:
         jobs: Sequence[Job],
         store: Store,
         *,
-        poll_s: tuple[float, float] = (5.0, 40.0),
+        poll_s: tuple[float, float] = (5.0, PAUSE_S),
         grace_s: float = GRACE_S,
         progress: Progress | None = None,
     ) -> None:
@@ -40,6 +42,7 @@ class Watch:
         self._missed: dict[str, float] = {}  # job -> when the queue first lacked it
         self._poll_s = poll_s
         self._grace_s = grace_s
+        self._ask = PacedQueue(poll_s[1], 5 * poll_s[1])
         totals: Counter[str] = Counter(job.kind for job in jobs)
         self._progress = progress or Progress(totals)
         self._done: list[str] = []
@@ -67,7 +70,7 @@ class Watch:
         )
 
     def _look(self) -> None:
-        observer = Observer(self._store)
+        observer = Observer(self._store, self._ask)
         if not observer.slurm_answers:
             return
         held = Counter[str]()

@@ -79,7 +79,18 @@ def test_plan_counts_and_writes_nothing(run, bench):
     assert "24 cells at tier tiny" in out
     assert "2 pretrainings in all, 0 done, 2 to do" in out
     assert "(one for each cell would be 16)" in out
-    assert "cost: unknown until something like it has run here" in out
+    assert "cost: about" in out
+    assert "  pretrain (2 nodes): " in out
+    assert "are assumed to take 0.05 s per training step and 0.1 s per test" in out
+    line = next(one for one in out.splitlines() if one.startswith("pretrain  masked"))
+    assert line.split()[2:4] == ["-", "1"]
+    assert line.endswith("assumptions")
+    code, out, _ = run("plan", "--cost", "--json")
+    costs = json.loads(out)["costs"]
+    assert sum(each["nodes"] for each in costs) == 50
+    assert sum(each["hours"] for each in costs) == pytest.approx(
+        json.loads(out)["cost"]["hours"], abs=0.01
+    )
     assert _tree(bench.root) == before
 
 

@@ -133,3 +133,41 @@ def test_the_next_commands_repeat_what_the_user_chose():
     assert backends._next_commands(args)[0] == (
         "harness status -b 'a b.yaml' --results out --filter method=smit"
     )
+
+
+def test_status_watches_until_nothing_runs_and_its_pipe_stays_clean(
+    command, workshop, capsys, monkeypatch
+):
+    job = workshop.cell("a")
+    running = workshop.store.begin(job.nodes[0], {}, made_by={})
+    watched = importlib.import_module("harness.cli.status")
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        running.fail("code", "nan loss")
+
+    monkeypatch.setattr(watched, "time", SimpleNamespace(sleep=sleep))
+    assert command("status", "--watch") == Exit.FAILED
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    lines = out.splitlines()
+    assert lines[0].endswith("0 of 1 cells done, 1 running")
+    assert any(line.startswith("failed: a toy finetune 100%") for line in lines)
+    assert pauses == [watched.REFRESH_S]
+    assert command("status", "--watch", "--json") == Exit.FAILED
+    assert json.loads(capsys.readouterr().out)["counts"]["failed"] == 1
+
+
+def test_an_interrupted_watch_is_no_traceback(command, workshop, capsys, monkeypatch):
+    job = workshop.cell("a")
+    running = workshop.store.begin(job.nodes[0], {}, made_by={})
+    watched = importlib.import_module("harness.cli.status")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watched, "time", SimpleNamespace(sleep=interrupt))
+    assert command("status", "--watch") == Exit.INCOMPLETE
+    assert capsys.readouterr().err == ""
+    running.fail("code", "end of the test")

@@ -1,6 +1,7 @@
 """Plans: keys, what is done, what waits for what, what it will cost."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.plan import make_plan
+from harness.plan.cost import Cost
 from harness.schema.errors import DataError
 from harness.schema.identity import key_of_identity
 
@@ -362,28 +364,72 @@ def test_corpora_exclude_and_cap(bench):
 def test_cost_is_what_similar_nodes_have_cost(bench):
     matrix = bench.load()
     whole = make_plan(matrix)
-    assert whole.cost().to_json() == {
-        "nodes": 50, "nodes_without_precedent": 50, "hours": None, "disk_bytes": None,
-    }  # fmt: skip
+    stated = whole.cost()
+    assert (stated.nodes, stated.assumed) == (50, 50)
+    assert stated.hours > 0
+    assert stated.gpu_hours == 0, "tier tiny runs on a CPU"
     cell = next(c for c in whole.cells if c.task == "organs")
     plan = make_plan(matrix, Fake([cell.adapt_key, cell.evaluate_key]))
     cost = plan.cost()
-    assert cost.unknown == 2, "no pretraining has run"
+    assert cost.assumed == 2, "no pretraining has run"
     assert cost.nodes == 48
-    assert cost.hours == pytest.approx(46 * 36 / 3600)
-    assert cost.bytes == 46 * 10**6
-    kinds = plan.cost_by_kind()
-    assert {kind: each.nodes for kind, each in kinds.items()} == {
-        "pretrain": 2, "adapt": 23, "evaluate": 23,
-    }  # fmt: skip
+    known = [row.cost for row in plan.cost_table if row.phase != "pretrain"]
+    assert sum(each.hours for each in known) == pytest.approx(46 * 36 / 3600)
+    assert sum(each.bytes for each in known) == 46 * 10**6
+    assert sum(each.assumed for each in known) == 0
+    nodes = Counter()
+    for row in plan.cost_table:
+        nodes[row.phase] += row.cost.nodes
+    assert nodes == {"pretrain": 2, "adapt": 23, "evaluate": 23}
+    rows = {(row.phase, row.method, row.task) for row in plan.cost_table}
+    assert ("pretrain", "masked", "") in rows
+    assert ("adapt", "plain", "organs") in rows
+
+
+def test_cost_follows_the_nearest_likeness(bench):
+    matrix = bench.load()
+    cells = make_plan(matrix).cells
+    plain, masked = (
+        next(c for c in cells if (c.method, c.task) == (method, "organs"))
+        for method in ("plain", "masked")
+    )
+    store = Fake([plain.adapt_key, masked.adapt_key])
+    store.published[plain.adapt_key].run["wall_s"] = 3600.0
+    store.published[plain.adapt_key].run["gpu_h"] = 1.0
+    rows = {
+        (row.phase, row.method, row.task): row.cost
+        for row in make_plan(matrix, store).cost_table
+    }
+    own, other, middle = (
+        rows["adapt", method, "organs"] for method in ("plain", "masked", "harder")
+    )
+    assert own.hours == pytest.approx(own.nodes)
+    assert own.gpu_hours == pytest.approx(own.nodes)
+    assert other.hours == pytest.approx(other.nodes * 36 / 3600)
+    assert middle.hours == pytest.approx(middle.nodes * (3600 + 36) / 2 / 3600)
+
+
+def test_cost_of_what_never_ran_is_stated_from_its_steps(bench):
+    few = make_plan(bench.load()).cost()
+    text = bench.path.read_text().replace("steps: 7", "steps: 7000")
+    many = make_plan(bench.load(text)).cost()
+    assert many.assumed == many.nodes
+    assert many.hours > 20 * few.hours
 
 
 def test_cost_learns_from_other_benchmarks_in_the_folder(bench):
     store = Fake(["f" * 64])
     manifest = store.published["f" * 64]
     manifest.kind, manifest.labels = "pretrain", {"method": "harder"}
-    cost = make_plan(bench.load(), store).cost_by_kind()["pretrain"]
-    assert (cost.unknown, cost.hours) == (0, pytest.approx(2 * 36 / 3600))
+
+    def pretraining():
+        table = make_plan(bench.load(), store).cost_table
+        return sum((row.cost for row in table if row.phase == "pretrain"), Cost())
+
+    cost = pretraining()
+    assert (cost.assumed, cost.hours) == (0, pytest.approx(2 * 36 / 3600))
+    manifest.labels = {"method": "harder", "tier": "paper"}
+    assert pretraining().assumed == 2, "another tier is another amount of work"
 
 
 @settings(

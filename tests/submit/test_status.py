@@ -1,9 +1,11 @@
+import io
 import json
+import os
 
 import pytest
 
 from harness.schema.errors import Exit
-from harness.submit import squeue
+from harness.submit import board, squeue
 from harness.submit.records import Array, Submission, Submissions
 from harness.submit.squeue import Queued
 from harness.submit.status import status
@@ -19,7 +21,7 @@ def publish(store, key):
 def queue(monkeypatch):
     """What squeue says; None: there is no SLURM here."""
     rows = {"now": None}
-    monkeypatch.setattr(squeue, "ask", lambda: rows["now"])
+    monkeypatch.setattr(squeue, "ask", lambda *_: rows["now"])
     return rows
 
 
@@ -154,3 +156,149 @@ def test_the_time_left_is_the_mean_of_published_cells_over_what_runs(workshop, q
 
 def test_a_record_of_a_dead_process_is_not_alive():
     assert not Submission("x", "local", [], pid=2**22 + 1).alive
+
+
+def attempt_of(workshop, key, job_id, element=0):
+    slurm = {"job": "99", "array_job": job_id, "array_task": str(element)}
+    return workshop.store.begin(key, {}, made_by={"slurm": slurm})
+
+
+def test_clocks_that_jump_do_not_hide_why_a_job_failed(workshop, queue):
+    jobs = [workshop.cell("a"), workshop.cell("b")]
+    record = submitted(workshop, jobs)
+    record.created += 7200  # the clock was two hours ahead, and was set back
+    Submissions(workshop.store.root).write(record)
+    attempt_of(workshop, jobs[0].nodes[0], "7").fail("code", "nan loss")
+    queue["now"] = []
+    assert state_of(workshop, jobs[0]) == ("failed", "code: nan loss")
+    record.created -= 14_400  # and the other way: an attempt of an earlier submission
+    Submissions(workshop.store.root).write(record)
+    attempt_of(workshop, jobs[1].nodes[0], "6").fail("code", "old")
+    expected = ("lost", "it left SLURM's queue without a result")
+    assert state_of(workshop, jobs[1]) == expected
+
+
+def test_a_job_that_slurm_has_ended_is_lost_though_its_heart_beat_just_now(
+    workshop, queue
+):
+    job = workshop.cell("a")
+    record = submitted(workshop, [job])
+    attempt = attempt_of(workshop, job.nodes[0], "7")
+    queue["now"] = [Queued("7", "RUNNING", "None", record.id, "cell.0")]
+    assert state_of(workshop, job)[0] == "running"
+    queue["now"] = []
+    assert state_of(workshop, job)[0] == "lost"
+    queue["now"] = None  # SLURM is down: the heart tells
+    assert state_of(workshop, job)[0] == "running"
+    record.user = "somebody-else"  # whose jobs squeue may not show
+    Submissions(workshop.store.root).write(record)
+    queue["now"] = []
+    assert state_of(workshop, job)[0] == "running"
+    attempt.fail("code", "end of the test")
+
+
+def test_a_requeued_job_waits_and_says_for_what(workshop, queue):
+    job = workshop.cell("a")
+    record = submitted(workshop, [job])
+    attempt_of(workshop, job.nodes[0], "7").fail("interrupted", "preempted")
+    queue["now"] = [Queued("7", "PENDING", "BeginTime", record.id, "cell.0")]
+    assert state_of(workshop, job) == ("pending", "SLURM: BeginTime")
+
+
+def test_gpu_hours_count_every_attempt_and_what_is_left(workshop, queue):
+    jobs = [workshop.cell(name) for name in ("a", "b", "c")]
+    store = workshop.store
+    bad = store.begin(jobs[0].nodes[0], {}, made_by={})
+    bad.note(device="A100", gpu_h=0.5)
+    bad.fail("oom", "too big")
+    for key in jobs[0].nodes:
+        attempt = store.begin(key, {}, made_by={})
+        attempt.note(device="A100", gpu_h=2.0)
+        attempt.path("out.txt").write_text("x")
+        attempt.publish()
+    lost = store.begin(jobs[1].nodes[0], {}, made_by={})
+    lost.note(device="A100", gpu_h=0.25)
+    lost.fail("interrupted", "killed")
+    found = status(workshop.cells, store)
+    assert found.gpu_h_spent == pytest.approx(0.5 + 2 + 2 + 0.25)
+    assert found.gpu_h_left == pytest.approx(2 * (2 + 2))
+    assert "4.75 GPU-hours spent, about 8 to go" in found.to_text()
+    document = found.to_json()
+    assert document["gpu_h_spent"] == pytest.approx(4.75)
+    assert document["gpu_h_left"] == pytest.approx(8)
+
+
+def test_what_nothing_has_run_like_has_no_time_left_and_no_hours(workshop, queue):
+    workshop.cell("a")
+    found = status(workshop.cells, workshop.store)
+    assert (found.eta_s, found.gpu_h_left, found.gpu_h_spent) == (None, None, 0.0)
+    assert "GPU-hours" not in found.to_text()
+
+
+def test_warnings_of_published_nodes_are_counted(workshop, queue):
+    jobs = [workshop.pretrain("m"), workshop.cell("a"), workshop.cell("b")]
+    for job in jobs[1:]:
+        attempt = workshop.store.begin(job.nodes[0], {}, made_by={})
+        attempt.note(warnings=["the embedding collapsed at step 40"])
+        attempt.path("out.txt").write_text("x")
+        attempt.publish()
+    found = status(workshop.cells, workshop.store)
+    assert found.warnings == {
+        "a: the embedding collapsed at step 40": 1,
+        "b: the embedding collapsed at step 40": 1,
+    }
+
+
+def test_a_silent_controller_is_said_where_slurm_is_used(workshop, queue):
+    job = workshop.cell("a")
+    assert (
+        "SLURM does not answer" not in status(workshop.cells, workshop.store).to_text()
+    )
+    submitted(workshop, [job])
+    text = status(workshop.cells, workshop.store).to_text()
+    assert "SLURM does not answer: what it has queued is shown as pending" in text
+
+
+def test_slurm_is_asked_once_for_all_jobs(workshop, monkeypatch):
+    asked = []
+    monkeypatch.setattr(squeue, "ask", lambda records: asked.append(records) or [])
+    submitted(workshop, [workshop.cell(f"c{i}") for i in range(20)])
+    status(workshop.cells, workshop.store)
+    assert len(asked) == 1
+    assert [record.backend for record in asked[0]] == ["slurm"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_is_redrawn_and_a_pipe_gets_lines(workshop, queue):
+    job = workshop.cell("a")
+    submitted(workshop, [job])
+    found = status(workshop.cells, workshop.store)
+    screen, pipe = Terminal(), io.StringIO()
+    for stream in (screen, pipe):
+        live = board.Live(stream)
+        live.show(found, pause_s=35)
+        live.show(found, pause_s=35)
+    assert screen.getvalue().count("\x1b[H") == 2
+    assert "again in 35 s; Ctrl-C stops looking, not the jobs" in screen.getvalue()
+    (line,) = pipe.getvalue().splitlines()
+    assert line.endswith("0 of 1 cells done, 1 pending")
+    live.close(found, ["note: all is well"])
+    assert "\x1b" not in pipe.getvalue()
+    assert pipe.getvalue().endswith("note: all is well\n")
+
+
+def test_a_screen_that_is_too_small_keeps_the_totals(workshop, queue, monkeypatch):
+    for number in range(40):
+        workshop.cell(f"method{number:02}")
+    monkeypatch.setattr(
+        board.shutil, "get_terminal_size", lambda: os.terminal_size((60, 12))
+    )
+    screen = Terminal()
+    board.Live(screen).show(status(workshop.cells, workshop.store), pause_s=10)
+    lines = screen.getvalue().replace("\x1b[K", "").split("\n")
+    assert len([line for line in lines if line.strip("\x1b[HJ")]) <= 12
+    assert "0 of 40 cells done, 40 missing" in screen.getvalue()
