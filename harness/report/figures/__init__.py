@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...schema.errors import UserError, nearest
 from ..findings import Findings
-from . import budgets, cases, classes, convergence
+from . import budgets, cases, classes, comparisons, convergence, ranks
 from .drawing import Drawing, NothingToDraw, Sketch, inline_svg, save, take_turns
 
 LIMIT = 30  # figures of a report that asks for none by name
 
 # In the order in which a report shows them.
 _FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
+    ranks.sketches,
     budgets.sketches,
+    comparisons.sketches,
     cases.sketches,
     convergence.sketches,
     classes.confusion_sketches,

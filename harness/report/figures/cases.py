@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...analyse.compare import Comparison
 from ...analyse.scores import CaseMetric
+from ...schema.errors import UserError
 from ..evidence import CASE_METRICS
 from ..findings import Findings, Place
 from ..table import LOWER_IS_BETTER, NAMES
+from . import marks
 from .drawing import RASTER_ABOVE, Drawing, NothingToDraw, Sketch
 from .style import INK, MUTED, Looks, panels, share_y
 
@@ -52,6 +55,10 @@ def case_scores(
         _panel(panel, data[data.budget == budget], pairs, looks, raster=raster)
         panel.set_title(budget)
     share_y(axes)
+    joined = _brackets(findings, metric, place)
+    for panel, budget in zip(axes, budgets, strict=True):
+        marks.brackets(panel, pairs, joined.get(budget, []))
+    share_y(axes)
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
     axes[0].set_ylabel(f"{NAMES[metric]}, {better} is better")
     cases = data.case.nunique()
@@ -63,13 +70,28 @@ def case_scores(
         caption=(
             f"One point per test case (n = {cases}), the mean over seeds of its mean "
             "over structures. Boxes: median and quartiles; whiskers: the furthest case "
-            "within 1.5 times the quartiles' distance."
+            "within 1.5 times the quartiles' distance." + marks.WORDS * bool(joined)
         ),
         alt=_alt(data, NAMES[metric]),
         figure=figure,
         task=place.task,
         data=data.assign(task=place.task, protocol=place.protocol),
     )
+
+
+def _brackets(
+    findings: Findings, metric: CaseMetric, place: Place
+) -> dict[str, list[Comparison]]:
+    """Return the significant differences to the baseline, by label budget."""
+    try:
+        compared = findings.comparisons(metric, "baseline")
+    except UserError:  # no baseline to compare with, which other parts say
+        return {}
+    found: dict[str, list[Comparison]] = {}
+    for one in compared:
+        if (one.task, one.protocol) == place and one.significant:
+            found.setdefault(one.label_budget, []).append(one)
+    return found
 
 
 def _panel(

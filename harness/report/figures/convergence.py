@@ -100,7 +100,8 @@ def _curves(findings: Findings, place: Place, budget: str) -> pd.DataFrame:
     if not files:
         return pd.DataFrame(columns=columns)
     found = query.curves(files, split="val").to_pandas()
-    found = found[found.quantity == _SCORE]
+    # Rows come in any order; equal results must make equal pages.
+    found = found[found.quantity == _SCORE].sort_values(["cell", "step"])
     own = kept.iloc[found.cell.to_numpy()].reset_index(drop=True)
     shares = np.array([findings.gpu_share(key) for key in kept.adapt_key])
     hours = found.wall_s.to_numpy(dtype=float) / 3600
@@ -140,7 +141,9 @@ def _on_a_grid(own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _alt(data: pd.DataFrame) -> str:
-    last = data.sort_values("step").groupby(["budget", "method"], sort=False)
+    last = data.sort_values("step", kind="stable").groupby(
+        ["budget", "method"], sort=False
+    )
     final = last.score.last()
     return "Last validation score: " + "; ".join(
         f"{method} at {budget} {value:.3f}" for (budget, method), value in final.items()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ... import __version__
 from ..figures.drawing import NothingToDraw
-from . import asked, origin, register, scores
+from . import asked, contrasts, origin, register, scores
 from .account import Account, Standing
 from .html import Html, el
 from .parts import Links, Section, figures, notes
@@ -53,9 +53,11 @@ def _sections(account: Account) -> list[Section]:
     found = [
         asked.asked(account),
         asked.coverage(account, links),
+        contrasts.headline(account),
         *scores.means(account, links),
         _pictures(account, "budgets", "What labels buy", "budgets"),
         scores.gaps(account, links),
+        contrasts.comparisons(account, links),
         _pictures(account, "distributions", "Case by case", "cases"),
         _pictures(account, "classes", "Class by class", "classes"),
         _pictures(account, "convergence", "How fast it learns", "convergence"),

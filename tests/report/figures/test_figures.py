@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from harness.report import figures
-from harness.report.figures import classes
+from harness.report.figures import NothingToDraw, classes
 from harness.report.figures.drawing import Sketch, take_turns
 from harness.report.figures.style import GRID, INK, MUTED, PAPER, Looks
 from harness.schema.errors import UserError
@@ -206,3 +206,65 @@ def test_many_points_are_an_image(findings_of, monkeypatch):
     raster = figures.inline_svg(drawn(findings, "dice_cases_organs_finetune"))
     assert "<image" in raster
     assert "<image" not in vector
+
+
+def test_differences_are_those_of_the_tests(findings_of):
+    findings = findings_of()
+    data = drawn(findings, "dice_differences_finetune").data
+    found = findings.comparisons("dice", "baseline")
+    assert list(data.difference) == [one.difference for one in found]
+    assert list(data.significant) == [one.significant for one in found]
+    assert set(data.baseline) == {"plain"}
+
+
+def test_a_single_method_has_nothing_to_compare_or_rank(findings_of, bench):
+    findings = findings_of(skip=lambda cell: cell.method != "plain")
+    empty = [
+        str(one) for one in figures.draw(findings) if isinstance(one, NothingToDraw)
+    ]
+    assert any(
+        "dice_differences_finetune: no method has a case" in text for text in empty
+    )
+    assert any("dice_ranks: 4 of 6 results" in text for text in empty)
+
+
+def test_ranks_are_those_of_the_means(findings_of):
+    findings = findings_of()
+    data = drawn(findings, "dice_ranks").data
+    for budget, own in data.groupby("budget"):
+        means = {e.method: e.mean for e in findings.tables["dice"].entries
+                 if e.budget == budget}  # fmt: skip
+        order = sorted(means, key=lambda method: -means[method])
+        assert list(own.sort_values("rank").method) == order
+
+
+def test_brackets_stand_above_what_differs(findings_of):
+    from types import SimpleNamespace
+
+    from matplotlib.figure import Figure
+
+    from harness.report.figures import marks
+
+    axes = Figure().subplots()
+    axes.set_ylim(0, 1)
+    pairs = [("plain", "swin"), ("masked", "swin"), ("harder", "swin")]
+    marks.brackets(axes, pairs, [])
+    assert axes.get_ylim() == (0, 1)
+    one = SimpleNamespace(method="harder", encoder="swin", other_method="plain",
+                          other_encoder="swin", adjusted=0.004)  # fmt: skip
+    marks.brackets(axes, pairs, [one])
+    (text,) = axes.texts
+    assert text.get_text() == "**"
+    assert text.get_position()[0] == 1.0
+    assert text.get_position()[1] > 1
+
+
+def test_critical_differences_from_five_tasks_up(findings_of, monkeypatch):
+    from harness.analyse import friedman
+    from harness.report.figures import ranks
+
+    monkeypatch.setattr(ranks, "TASKS", 1)
+    monkeypatch.setattr(friedman, "TASKS", 1)
+    drawing = drawn(findings_of(), "dice_critical_differences")
+    assert list(drawing.data.mean_rank) == sorted(drawing.data.mean_rank)
+    assert "Nemenyi" in drawing.caption

@@ -87,13 +87,26 @@ def test_every_number_links_to_its_cells(page):
     text = page[1]
     numbers = re.findall(r'<td class="num[^"]*" data-v="[^"]+"[^>]*>(.*?)</td>', text)
     assert numbers
-    for number in numbers:
-        assert re.match(r'<a class="n" href="#g\d+"', number)
+    linked = [
+        number for number in numbers if 'class="mean"' in number or "<a" in number
+    ]
+    assert len(linked) > 20
+    for number in linked:
+        assert re.match(r'<a class="n( mean)?" href="#(g\d+|cells)"', number)
     # and the cells are there, by their keys
     done = Store(page[0].parents[2] / "results").done()
     for key in done:
         if done[key].kind == "evaluate":
             assert f"<code>{key[:16]}</code>" in text
+
+
+def test_ranking_and_differences_stand_with_their_doubt(page):
+    text = page[1]
+    assert re.search(
+        r"By Dice \w+ (clearly )?ranks best on average over 2 settings", text
+    )
+    assert "Against plain" in text
+    assert "after Holm" in text
 
 
 def test_titles_and_names_are_escaped(page):
