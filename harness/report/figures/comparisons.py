@@ -69,8 +69,9 @@ def differences(
         title=f"{NAMES[metric]}, difference to {bases}: {protocol}",
         caption=(
             f"Method minus baseline, paired by case and seed, with {level:.0%} "
-            f"intervals. Filled: significant at {found[0].alpha:g} after correction for a family of "
-            f"{int(data.family_size.max())} tests over {found[0].unit}; hollow: not."
+            f"intervals. Filled: significant at {found[0].alpha:g} after correction for "
+            f"a family of {int(data.family_size.max())} tests over {found[0].unit}; "
+            "hollow: not."
         ),
         alt=_alt(data, metric),
         figure=figure,
