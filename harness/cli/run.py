@@ -113,7 +113,7 @@ def _show(preview: Preview, args: argparse.Namespace) -> Exit:
         for index, labels in enumerate(each.elements):
             say(f"  [{index}] {'; then '.join(labels)}")
         if each.script:
-            say(indent(each.script, "    | "))
+            say(indent(each.script, "    | ", lambda _: True))
     for failure in preview.blocked:
         say(f"blocked: {failure.label}: {failure.reason}")
     if preview.queued:

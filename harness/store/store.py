@@ -123,7 +123,7 @@ class Store:
             if old == spec:
                 return
         self.create()
-        data = json.dumps(spec, indent=1, allow_nan=False).encode() + b"\n"
+        data = _in_lines(spec).encode()
         with writing(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not waited for: a plan writes a lost spec again, and may write 100,000.
@@ -296,6 +296,15 @@ class Store:
         """
         with writing(self.root):
             return manifests.set_aside(self.root, key)
+
+
+def _in_lines(document: Mapping[str, Any]) -> str:
+    """Return JSON with one line per key: for people too, at the speed of no indent."""
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
+        for key, value in document.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

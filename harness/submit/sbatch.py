@@ -147,6 +147,7 @@ class Sbatch:
             "job_name": batch.array.name,
             "comment": self._comment,
             "stderr_to_stdout": True,
+            "wckey": None,  # submitit's own, which sites with wckeys refuse
             "setup": self._setup(),
         }
         more: dict[str, Any] = {**dict(asked.options), "requeue": True}
