@@ -45,8 +45,7 @@ def collect(
     each process.
     """
     return {
-        "harness": __version__,
-        "git": dict(_git(checkout or Path(__file__).parent)),
+        **code_state(checkout),
         "sources": hash_sources(sources),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -60,6 +59,12 @@ def collect(
         "seeds": dict(seeds or {}),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else [],
     }
+
+
+def code_state(checkout: Path | None = None) -> dict[str, Any]:
+    """Return what of `collect` tells two states of the code apart: version and git."""
+    git = dict(_git(checkout or Path(__file__).parent))
+    return {"harness": __version__, "git": git}
 
 
 def hash_sources(sources: Iterable[Path]) -> dict[str, str | None]:

@@ -66,7 +66,8 @@ class Array:
 class Submission:
     """One `run`; created: seconds since 1970; state: intent, submitted or ended.
 
-    user: who owns its jobs, '' in records of before this was kept.
+    user: who owns its jobs, '' in records of before this was kept; command: 'run',
+    'resume' or 'retry'.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Submission:
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     user: str = ""
+    command: str = "run"
 
     @property
     def alive(self) -> bool:
@@ -118,11 +120,13 @@ class Submissions:
     def __init__(self, results: Path) -> None:
         self.root = results / "submissions"
 
-    def new(self, backend: str, arrays: list[Array]) -> Submission:
+    def new(
+        self, backend: str, arrays: list[Array], *, command: str = "run"
+    ) -> Submission:
         """Return a record that is on disk, in state 'intent'."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         name = f"{stamp}-{secrets.token_hex(3)}"
-        record = Submission(name, backend, arrays, user=user_name())
+        record = Submission(name, backend, arrays, user=user_name(), command=command)
         self.folder(record).mkdir(parents=True)
         self.write(record)
         return record
