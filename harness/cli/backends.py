@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import UserError
 from .options import filters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..matrix.profiles import Profile
     from ..store import Store
     from ..submit.backend import Backend
-    from ..submit.slurm import Slurm
+    from ..submit.records import Submission
+    from ..submit.slurm import Grow
 
 CLUSTERS = ("local", "slurm", "inline")
 RESOURCES = ("partition", "account", "qos", "time", "mem", "cpus", "gpus")
 
 
-def add_backend(command: argparse.ArgumentParser) -> None:
-    """Add the options that choose a backend and what its jobs ask for."""
-    command.add_argument("--cluster", choices=CLUSTERS, default="local", help="where")
+def add_backend(command: argparse.ArgumentParser, where: str) -> None:
+    """Add the options that choose a backend and what its jobs ask for.
+
+    where: what --cluster means, with its default.
+    """
+    command.add_argument("--cluster", choices=CLUSTERS, help=where)
     command.add_argument(
         "--watch",
         action="store_true",
@@ -64,61 +68,108 @@ def _add_resources(command: argparse.ArgumentParser) -> None:
     )
 
 
-def make_backend(
-    args: argparse.Namespace, store: Store, profiles: Mapping[str, Profile]
-) -> Backend:
-    """Return the backend that the options name. Raises UserError.
+@dataclass(frozen=True)
+class Request:
+    """Where jobs run and what they ask for.
 
-    profiles: those of the benchmark file.
+    profile: its name, None for the one that is taken without a name; chosen: fields that
+    the command line overrules.
     """
-    chosen = [
+
+    cluster: str
+    profile: str | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self, profiles: Mapping[str, Profile]) -> Profile:
+        """Return the profile; profiles: those of the benchmark file. UserError."""
+        from ..matrix.clusters import choose, read_personal
+        from ..matrix.profiles import Profile
+
+        if self.cluster != "slurm":
+            return Profile()
+        return choose(profiles, read_personal(), self.profile)
+
+
+def request(args: argparse.Namespace, store: Store) -> Request:
+    """Return what the options ask for. Raises UserError.
+
+    `resume` and `retry` go on where, and with what, the last submission went.
+    """
+    last = None if args.command == "run" else _last(store)
+    cluster = args.cluster or (last.backend if last else "local")
+    given = [
         f"--{name}"
         for name in ("profile", "canary", *(o for o in RESOURCES if o != "gpus"))
         if getattr(args, name) not in (None, False)
     ]
-    if args.cluster != "slurm" and chosen:
-        message = (
-            f"{chosen[0]} is for --cluster slurm, not for --cluster {args.cluster}"
-        )
+    if cluster != "slurm" and given:
+        message = f"{given[0]} is for --cluster slurm, not for --cluster {cluster}"
         raise UserError(message)
-    if args.cluster != "local" and args.workers is not None:
-        message = f"--workers is for --cluster local, not for --cluster {args.cluster}"
+    if cluster != "local" and args.workers is not None:
+        message = f"--workers is for --cluster local, not for --cluster {cluster}"
         raise UserError(message)
-    if args.cluster == "inline":
+    if cluster != "slurm":
+        return Request(cluster)
+    before = last.asked if last is not None and last.backend == "slurm" else {}
+    earlier = before.get("chosen") or {}
+    return Request(
+        cluster,
+        args.profile or before.get("profile"),
+        {**_checked(earlier), **_chosen(args)},
+    )
+
+
+def make_backend(
+    args: argparse.Namespace,
+    store: Store,
+    asked: Request,
+    profile: Profile,
+    grow: Grow,
+) -> Backend:
+    """Return the backend of a request; grow: what earlier failures have taught."""
+    if asked.cluster == "inline":
         from ..submit.inline import Inline
 
         return Inline(store)
-    if args.cluster == "local":
+    if asked.cluster == "local":
         from ..submit.local import Local
 
         return Local(store, workers=args.workers, gpus=args.gpus or 0)
-    return _slurm(args, store, profiles)
-
-
-def _slurm(
-    args: argparse.Namespace, store: Store, profiles: Mapping[str, Profile]
-) -> Slurm:
-    from ..matrix.clusters import choose, read_personal
     from ..submit.slurm import Slurm
 
     return Slurm(
         store,
-        profile=choose(profiles, read_personal(), args.profile),
-        chosen=_chosen(args),
+        profile=profile,
+        chosen=asked.chosen,
+        grow=grow,
         canary=args.canary,
+        about={
+            "command": args.command,
+            "asked": {"profile": asked.profile, "chosen": dict(asked.chosen)},
+        },
         wait=args.watch,
         next_commands=_next_commands(args),
     )
 
 
+def _last(store: Store) -> Submission | None:
+    from ..submit.records import Submissions
+
+    records = Submissions(store.root).all()
+    return records[-1] if records else None
+
+
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options ask for, checked as a profile is."""
+    given = {name: getattr(args, name) for name in RESOURCES}
+    return _checked({k: value for k, value in given.items() if value is not None})
+
+
+def _checked(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked for, checked and in the units of a profile."""
     from pydantic import ValidationError
 
     from ..matrix.profiles import Asked
 
-    given = {name: getattr(args, name) for name in RESOURCES}
-    said = {name: value for name, value in given.items() if value is not None}
     try:
         return Asked.model_validate(said).model_dump(include=set(said))
     except ValidationError as error:

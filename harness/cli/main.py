@@ -20,7 +20,8 @@ from .options import global_options
 from .output import emit_json
 
 COMMANDS = (
-    "validate", "ls", "plan", "run", "status", "report", "collect", "verify", "data",
+    "validate", "ls", "plan", "run", "cancel", "status", "report", "collect", "verify",
+    "data",
 )  # fmt: skip
 
 

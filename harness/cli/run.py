@@ -6,53 +6,72 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import Exit
-from .backends import add_backend, make_backend
+from .backends import add_backend, make_backend, request
 from .options import add_command, open_matrix, open_store
 from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..matrix.profiles import Profile, RetryRule
     from ..plan import Job, Plan
     from ..store import Store
-    from ..submit.backend import Outcome, Preview
+    from ..submit.backend import Failure, Outcome, Preview
+    from ..submit.retry import Decision
 
+LISTED = 10  # reasons that are printed
 QUIET_S = 10.0  # between two lines of progress where the output is no terminal
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command."""
+    """Add the commands that submit: `run`, `resume` and `retry`."""
     run = add_command(commands, "run", "compute what is missing, here or on SLURM")
-    run.add_argument(
-        "--report",
-        action="store_true",
-        help="print the tables when the jobs have ended (not when they are queued)",
+    resume = add_command(
+        commands, "resume",
+        "go on with a benchmark after whatever happened: submit what is missing, leave "
+        "what is queued and what fails by its own fault",
+    )  # fmt: skip
+    retry = add_command(
+        commands, "retry", "submit again what has failed, whatever the reason"
     )
-    add_backend(run)
-    run.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print what would be submitted, sbatch scripts included; write nothing",
-    )
-    run.set_defaults(handler=run_command)
+    add_backend(run, "where (default: local)")
+    for command in (resume, retry):
+        add_backend(command, "where (default: where the last submission went)")
+    for command in (run, resume, retry):
+        command.add_argument(
+            "--report",
+            action="store_true",
+            help="print the tables when the jobs have ended (not when they are queued)",
+        )
+        command.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="print what would be submitted, sbatch scripts too; write nothing",
+        )
+        command.set_defaults(handler=run_command)
 
 
 def run_command(args: argparse.Namespace) -> Exit:
     """Compute what is missing; say what became of it; with --report print tables."""
     plan, store = _plan(args)
-    backend = make_backend(args, store, plan.matrix.clusters)
+    asked = request(args, store)
+    profile = asked.resolve(plan.matrix.clusters)
     jobs = plan.jobs()
+    decision, rule = _decide(args, plan, store, profile, jobs)
+    backend = make_backend(args, store, asked, profile, decision.grown(rule))
     if args.dry_run:
-        return _show(backend.preview(jobs), args)
+        return _show(backend.preview(decision.jobs), decision, args)
     backend.check()  # before anything is written
-    if jobs:
-        _prepare(plan, jobs, store)
-        plan.write_specs(store, jobs)
-    outcome = backend.run(jobs)
+    if decision.jobs:
+        _prepare(plan, decision.jobs, store)
+        plan.write_specs(store, decision.jobs)
+    outcome = backend.run(decision.jobs)
+    outcome = replace(outcome, blocked=(*outcome.blocked, *decision.held))
     if args.json:
         emit_json(outcome.to_json())
     else:
@@ -61,6 +80,28 @@ def run_command(args: argparse.Namespace) -> Exit:
     if args.report and ended:
         _report(args)
     return outcome.exit
+
+
+def _decide(
+    args: argparse.Namespace,
+    plan: Plan,
+    store: Store,
+    profile: Profile,
+    jobs: Sequence[Job],
+) -> tuple[Decision, RetryRule]:
+    """Return which jobs to submit, by the command and what earlier tries show."""
+    from ..matrix.profiles import RetryRule
+    from ..submit import squeue
+    from ..submit.failures import CodeNow, History
+    from ..submit.records import Submissions
+    from ..submit.retry import decide
+
+    rule = profile.retry or RetryRule()
+    records = Submissions(store.root).all()
+    on_slurm = any(record.backend == "slurm" for record in records)
+    history = History(store, records, squeue.ask(records) if on_slurm else ())
+    now = CodeNow(plan.matrix.content.roots)
+    return decide(jobs, history, now, command=args.command, rule=rule), rule
 
 
 def _prepare(plan: Plan, jobs: Sequence[Job], store: Store) -> None:
@@ -102,10 +143,11 @@ def _plan(args: argparse.Namespace) -> tuple[Plan, Store]:
     return make_plan(matrix, store), store
 
 
-def _show(preview: Preview, args: argparse.Namespace) -> Exit:
+def _show(preview: Preview, decision: Decision, args: argparse.Namespace) -> Exit:
     """Print what a run would do."""
+    blocked = (*preview.blocked, *decision.held)
     if args.json:
-        emit_json(preview.to_json())
+        emit_json(replace(preview, blocked=blocked).to_json())
         return Exit.DONE
     for each in preview.planned:
         after = f", after {', '.join(each.after)}" if any(each.after) else ""
@@ -114,8 +156,8 @@ def _show(preview: Preview, args: argparse.Namespace) -> Exit:
             say(f"  [{index}] {'; then '.join(labels)}")
         if each.script:
             say(indent(each.script, "    | ", lambda _: True))
-    for failure in preview.blocked:
-        say(f"blocked: {failure.label}: {failure.reason}")
+    for line in _by_reason("would not be submitted", blocked):
+        say(line)
     if preview.queued:
         say(f"{counted(preview.queued, 'job')} queued already, left as they are")
     if preview.left:
@@ -125,20 +167,28 @@ def _show(preview: Preview, args: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
+def _by_reason(what: str, failures: Sequence[Failure]) -> list[str]:
+    """Return lines that tell each reason once, with the first jobs that it holds for."""
+    reasons: dict[str, list[Failure]] = {}
+    for one in failures:
+        reasons.setdefault(one.reason, []).append(one)
+    lines = [f"{counted(len(failures), 'job')} {what}:"] if failures else []
+    for reason, found in list(reasons.items())[:LISTED]:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        log = f" (log: {found[0].log})" if found[0].log else ""
+        lines.append(f"  {found[0].label}{more}: {reason}{log}")
+    if len(reasons) > LISTED:
+        left = sum(len(found) for found in list(reasons.values())[LISTED:])
+        lines.append(f"  ... and {left} more: harness status lists them")
+    return lines
+
+
 def _say_outcome(outcome: Outcome, *, jobs_planned: int, cells: int) -> None:
     say = [f"all {cells} cells are done already"] if not jobs_planned else []
     if outcome.done:
         say.append(f"{len(outcome.done)} jobs done")
-    for kind, failures in (("failed", outcome.failed), ("blocked", outcome.blocked)):
-        if failures:
-            say.append(f"{len(failures)} jobs {kind}:")
-        for one in failures[:10]:
-            log = f" (log: {one.log})" if one.log else ""
-            say.append(f"  {one.label}: {one.reason}{log}")
-        if len(failures) > 10:
-            say.append(
-                f"  ... and {len(failures) - 10} more: harness status lists them"
-            )
+    say += _by_reason("failed", outcome.failed)
+    say += _by_reason("blocked or left", outcome.blocked)
     if outcome.interrupted:
         say.append("interrupted: the same command goes on with what is left")
     elif outcome.failed:

@@ -125,6 +125,29 @@ def canary(jobs: Sequence[Job], resources: Callable[[Job], Resources]) -> list[J
     return found
 
 
+def within(batches: Sequence[Batch], room: int | None) -> tuple[list[Batch], list[str]]:
+    """Return the arrays that fit and the names of the jobs that do not, in order."""
+    if room is None:
+        return list(batches), []
+    kept: list[Batch] = []
+    left: list[str] = []
+    for batch in batches:
+        fit = 0 if left else min(room, len(batch.elements))
+        room -= fit
+        if fit:
+            kept.append(batch if fit == len(batch.elements) else batch.first(fit))
+        left += [job.name for jobs in batch.elements[fit:] for job in jobs]
+    return kept, left
+
+
+def note_ids(batch: Batch, job_id: str, ids: dict[str, str]) -> None:
+    """Note which element of a submitted array publishes each node."""
+    plain = len(batch.elements) == 1
+    for index, jobs in enumerate(batch.elements):
+        element = job_id if plain else f"{job_id}_{index}"
+        ids.update((key, element) for job in jobs for key in job.nodes)
+
+
 def _levels(jobs: Sequence[Job], maker: Mapping[str, Job]) -> dict[str, int]:
     """Return how many jobs deep the parents of each job go; a circle counts as none."""
     levels: dict[str, int] = {}

@@ -14,14 +14,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .. import provenance
 from ..schema.identity import short
+from . import squeue
 from .reasons import killed_by_slurm, one_line, started
 from .records import Place, Submission, Submissions
+from .squeue import Queued
 
 if TYPE_CHECKING:
     from ..store import Store
@@ -69,21 +71,26 @@ class Try:
     reason: str
     node: str = ""
     traceback: str | None = None
-    code: Code = Code()
+    code: Code = field(default_factory=Code)
 
 
 class History:
     """The tries at jobs, from attempts, records of submissions and, once, from SLURM.
 
-    queued: the nodes (first 16 digits) whose jobs are in SLURM's queue: not over yet.
+    records: of all submissions; queue: what SLURM has queued, None if it does not
+    answer: then no job is taken to be over.
     """
 
     def __init__(
-        self, store: Store, records: Sequence[Submission], queued: Iterable[str] = ()
+        self,
+        store: Store,
+        records: Sequence[Submission] = (),
+        queue: Iterable[Queued] | None = (),
     ) -> None:
         self._store = store
         self._submissions = Submissions(store.root)
-        self._queued = frozenset(queued)
+        self._answers = queue is not None
+        self._queued = squeue.find_nodes(records, queue or ())
         self._planned = frozenset(store.nodes())
         self._places: dict[str, list[Place]] = {}
         for record in records:
@@ -99,7 +106,7 @@ class History:
         found: list[Try] = []
         seen: set[str] = set()
         for key in keys:
-            if short(key) not in self._planned:
+            if short(key) not in self._planned or not self._store.attempt_names(key):
                 continue
             attempts = self._store.attempts(key)
             for record, later in zip(attempts, [*attempts[1:], None], strict=True):
@@ -110,7 +117,7 @@ class History:
                     found.append(self._attempt(record, job, ended=last))
         for place in self._places.get(short(keys[-1]), ()):
             element = place.array.element(place.element)
-            over = short(keys[-1]) not in self._queued
+            over = self._answers and short(keys[-1]) not in self._queued
             if over and element not in seen and not self._store.is_done(keys[-1]):
                 found.append(self._without_attempt(place, element))
         return sorted(found, key=lambda one: one.began)

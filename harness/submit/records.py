@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..schema.identity import short
 
@@ -67,7 +67,7 @@ class Submission:
     """One `run`; created: seconds since 1970; state: intent, submitted or ended.
 
     user: who owns its jobs, '' in records of before this was kept; command: 'run',
-    'resume' or 'retry'.
+    'resume' or 'retry'; asked: the profile and what the command line overruled.
     """
 
     id: str
@@ -79,6 +79,7 @@ class Submission:
     pid: int = field(default_factory=os.getpid)
     user: str = ""
     command: str = "run"
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
@@ -120,13 +121,11 @@ class Submissions:
     def __init__(self, results: Path) -> None:
         self.root = results / "submissions"
 
-    def new(
-        self, backend: str, arrays: list[Array], *, command: str = "run"
-    ) -> Submission:
-        """Return a record that is on disk, in state 'intent'."""
+    def new(self, backend: str, arrays: list[Array], **more: Any) -> Submission:
+        """Return a record that is on disk, in state 'intent'; more: its other fields."""
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         name = f"{stamp}-{secrets.token_hex(3)}"
-        record = Submission(name, backend, arrays, user=user_name(), command=command)
+        record = Submission(name, backend, arrays, user=user_name(), **more)
         self.folder(record).mkdir(parents=True)
         self.write(record)
         return record

@@ -19,6 +19,7 @@ from ..schema.errors import UserError
 from . import squeue
 from .arrays import Batch
 from .job import write_elements
+from .records import Submission
 from .resources import Resources, gpus_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _BUSY = ("Socket timed out", "Unable to contact", "Connection refused", "tempora
 # The person or the controller may not queue more: no fault, the rest comes later.
 _FULL = ("job submit limit", "MaxSubmitJob", "unable to accept job", "AssocMaxSub")
 _TRIES = 4
+_SETTLE_S = 150.0  # sbatch gives up on a busy controller after about two minutes
 _UNSAFE = re.compile(r"[%\\\x00-\x1f\x7f]")  # sbatch replaces these in file names
 # Of the caller's settings for sbatch, those that a profile may leave open.
 _OPEN = {
@@ -252,3 +254,32 @@ def cancel(ids: Sequence[str]) -> str | None:
         ["scancel", *ids], capture_output=True, text=True, check=False
     )
     return done.stderr.strip() or "no message" if done.returncode else None
+
+
+def settle(records: Sequence[Submission]) -> None:
+    """Wait for an sbatch that a killed `run` of this machine has left behind.
+
+    It would be missed by squeue now and add its jobs a moment later.
+    """
+    open_ids = [
+        record.id
+        for record in records
+        if record.state == "intent" and record.backend == "slurm" and not record.alive
+    ]
+    end = time.monotonic() + _SETTLE_S
+    while open_ids and time.monotonic() < end and _sbatch_of(open_ids):
+        time.sleep(0.1)
+
+
+def _sbatch_of(ids: Sequence[str]) -> bool:
+    """Whether an sbatch of any of the submissions runs on this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        if Path(words[0]).name == "sbatch" and any(
+            name in word for name in ids for word in words
+        ):
+            return True
+    return False

@@ -8,10 +8,8 @@ submitit pickles in a job is never read again.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +22,15 @@ from .backend import RUNNER, Failure, Outcome, Planned, Preview
 from .lock import Lock
 from .records import Submission, Submissions
 from .resources import Resources, by_job
-from .sbatch import QueueFull, Sbatch, Site, dependencies
+from .sbatch import QueueFull, Sbatch, Site, cancel, dependencies, settle
 from .squeue import Limits, Queued
+from .states import NEVER
 from .watch import Watch
 
 if TYPE_CHECKING:
     from ..plan import Job
     from ..store import Store
 
-_SETTLE_S = 150.0  # sbatch gives up on a busy controller after about two minutes
 Grow = Callable[["Job", Resources], Resources]
 
 
@@ -41,8 +39,8 @@ class Slurm:
 
     profile: what jobs ask for; chosen: fields of it that the command line overrules;
     grow: what a job asks for after earlier failures; canary: send one cell of each kind
-    first. say: prints a line. next_commands: what the user may type next, printed after
-    the ids.
+    first; about: further fields of the submission's record. say: prints a line.
+    next_commands: what the user may type next, printed after the ids.
     """
 
     name = "slurm"
@@ -55,6 +53,7 @@ class Slurm:
         chosen: Mapping[str, Any] | None = None,
         grow: Grow = lambda _, asked: asked,
         canary: bool = False,
+        about: Mapping[str, Any] | None = None,
         wait: bool = False,
         runner: str = RUNNER,
         say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),  # noqa: T201
@@ -66,6 +65,7 @@ class Slurm:
         of_profile = by_job(self._profile, dict(chosen or {}))
         self._resources = lambda job: grow(job, of_profile(job))
         self._canary = canary
+        self._about = dict(about or {})
         self._wait = wait
         self._runner = runner
         self._say = say
@@ -114,7 +114,7 @@ class Slurm:
         new, ids, blocked = self._new(jobs, queued)
         limits = squeue.limits()
         batches = list(arrays.batches(new, self._resources, largest=limits.array))
-        kept, left = _within(batches, self._room(limits, queue))
+        kept, left = arrays.within(batches, self._room(limits, queue))
         sbatch = self._sbatch("SUBMISSION")
         planned = []
         for batch in kept:
@@ -126,7 +126,7 @@ class Slurm:
                     sbatch.script(batch, ids),
                 )
             )
-            _note_ids(batch, f"ID_OF_{batch.array.name}", ids)
+            arrays.note_ids(batch, f"ID_OF_{batch.array.name}", ids)
         count = len(jobs) - len(new) - len(blocked)
         return Preview(tuple(planned), count, len(left), tuple(blocked))
 
@@ -134,7 +134,7 @@ class Slurm:
         """Submit what is neither queued nor published, as far as there is room."""
         with self._lock.held(say=self._say):
             records = self._submissions.all()
-            _settle(records)
+            settle(records)
             queue = squeue.ask(records)
             if queue is None:
                 message = (
@@ -145,6 +145,7 @@ class Slurm:
             for record in records:
                 if squeue.repair(record, queue):
                     self._submissions.write(record)
+            queue = self._unstick(records, queue, jobs)
             done = self.store.done()
             jobs = [job for job in jobs if not all(key in done for key in job.nodes)]
             queued = squeue.find_nodes(records, queue)
@@ -156,6 +157,27 @@ class Slurm:
         apart = {*(failure.name for failure in blocked), *left}
         sent = tuple(job.name for job in jobs if job.name not in apart)
         return Outcome(blocked=tuple(blocked), queued=sent, left=tuple(left))
+
+    def _unstick(
+        self, records: Sequence[Submission], queue: list[Queued], jobs: Sequence[Job]
+    ) -> list[Queued]:
+        """Cancel queued jobs that can never start; they are then submitted again.
+
+        SLURM keeps what waits for a failed job for ever where it does not cancel it.
+        """
+        wanted = {short(key) for job in jobs for key in job.nodes}
+        stuck = {
+            entry.job_id
+            for node, entry in squeue.find_nodes(records, queue).items()
+            if node in wanted and NEVER in entry.reason
+        }
+        if not stuck:
+            return queue
+        if said := cancel(sorted(stuck)):
+            message = f"jobs that can never start could not be cancelled: {said}"
+            raise UserError(message)
+        self._say(f"{_counted(len(stuck), 'job')} could never start: submitted anew")
+        return [entry for entry in queue if entry.job_id not in stuck]
 
     def _new(
         self, jobs: Sequence[Job], queued: Mapping[str, Queued]
@@ -196,12 +218,13 @@ class Slurm:
         """Submit jobs; return the names of those that there is no room for."""
         limits = squeue.limits()
         batches = list(arrays.batches(jobs, self._resources, largest=limits.array))
-        batches, left = _within(batches, self._room(limits, queue))
+        batches, left = arrays.within(batches, self._room(limits, queue))
         if not batches:
             self._say(f"no job was submitted: {_full_message(len(left))}")
             return left
         listed = [batch.array for batch in batches]
-        record = self._submissions.new("slurm", listed)  # before the first sbatch
+        # Before the first sbatch.
+        record = self._submissions.new("slurm", listed, **self._about)
         try:
             sent = self._submit_all(record, batches, ids)
         except QueueFull:
@@ -236,7 +259,7 @@ class Slurm:
                 # and those are found again by the comment.
                 self._submissions.write(record)
             sent += len(batch.jobs)
-            _note_ids(batch, batch.array.job_id, ids)
+            arrays.note_ids(batch, batch.array.job_id, ids)
         return len(batches)
 
     def _sbatch(self, name: str) -> Sbatch:
@@ -261,60 +284,6 @@ class Slurm:
             f"{_counted(len(record.arrays), 'array')}: {listed}{more} "
             f"(submission {record.id})"
         )
-
-
-def _note_ids(batch: Batch, job_id: str, ids: dict[str, str]) -> None:
-    """Note which element of a submitted array publishes each node."""
-    plain = len(batch.elements) == 1
-    for index, jobs in enumerate(batch.elements):
-        element = job_id if plain else f"{job_id}_{index}"
-        ids.update((key, element) for job in jobs for key in job.nodes)
-
-
-def _within(
-    batches: Sequence[Batch], room: int | None
-) -> tuple[list[Batch], list[str]]:
-    """Return the arrays that fit and the names of the jobs that do not, in order."""
-    if room is None:
-        return list(batches), []
-    kept: list[Batch] = []
-    left: list[str] = []
-    for batch in batches:
-        fit = 0 if left else min(room, len(batch.elements))
-        room -= fit
-        if fit:
-            kept.append(batch if fit == len(batch.elements) else batch.first(fit))
-        left += [job.name for jobs in batch.elements[fit:] for job in jobs]
-    return kept, left
-
-
-def _settle(records: Sequence[Submission]) -> None:
-    """Wait for an sbatch that a killed `run` of this machine has left behind.
-
-    It would be missed by squeue now and add its jobs a moment later.
-    """
-    open_ids = [
-        record.id
-        for record in records
-        if record.state == "intent" and record.backend == "slurm" and not record.alive
-    ]
-    end = time.monotonic() + _SETTLE_S
-    while open_ids and time.monotonic() < end and _sbatch_of(open_ids):
-        time.sleep(0.1)
-
-
-def _sbatch_of(ids: Sequence[str]) -> bool:
-    """Whether an sbatch of any of the submissions runs on this machine."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it ended while we looked
-        if Path(words[0]).name == "sbatch" and any(
-            name in word for name in ids for word in words
-        ):
-            return True
-    return False
 
 
 def _full_message(count: int) -> str:

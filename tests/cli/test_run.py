@@ -33,7 +33,9 @@ def command(workshop, monkeypatch):
     plan = SimpleNamespace(
         cells=workshop.cells, jobs=workshop.todo, done=[], pretrained=set(), published={},
         write_specs=lambda _, jobs: written.append(len(jobs)),
-        matrix=SimpleNamespace(clusters={}),
+        matrix=SimpleNamespace(
+            clusters={}, content=SimpleNamespace(roots=(ROOT,))
+        ),
     )  # fmt: skip
     monkeypatch.setattr(commands, "_plan", lambda _: (plan, workshop.store))
     monkeypatch.setattr(commands, "_prepare", lambda *_: None)

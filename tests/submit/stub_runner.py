@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import provenance
 from harness.schema.identity import key_of_identity, short
 from harness.store import Store
 
@@ -115,7 +116,7 @@ def run_nodes(results, keys, *, threads):
         settings = spec["identity"]["settings"]
         label, do = f"{spec['kind']}:{settings['name']}", settings["do"]
         _note(store, "start", label, threads)
-        attempt = store.begin(key, {}, made_by={})
+        attempt = store.begin(key, {}, made_by={"slurm": provenance._slurm(os.environ)})
         if do == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "sleep":
