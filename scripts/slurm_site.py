@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -105,3 +106,18 @@ def configuration(folder: Path, wire: Path, site: Site) -> str:
     if site.accounting:
         text += slurm_accounting.CONF.format(port=site.accounting_port, wire=wire)
     return text
+
+
+def free_port(count: int = 2) -> int:
+    """Return a port that is free just now, together with the ones after it."""
+    while True:
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(socket.socket())
+            first.bind(("", 0))
+            port = int(first.getsockname()[1])
+            try:
+                for number in range(port + 1, port + count):
+                    held.enter_context(socket.socket()).bind(("", number))
+            except (OSError, OverflowError):
+                continue
+            return port

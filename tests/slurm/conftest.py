@@ -1,5 +1,4 @@
-import contextlib
-import socket
+
 import subprocess
 import sys
 import time
@@ -19,21 +18,6 @@ if SCRIPTS not in sys.path:
     sys.path.append(SCRIPTS)  # slurm: the script that starts a private SLURM
 
 
-def pick_port(count=2):
-    """A port that is free together with the ones after it."""
-    while True:
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("", 0))
-            port = first.getsockname()[1]
-            try:
-                for number in range(port + 1, port + count):
-                    held.enter_context(socket.socket()).bind(("", number))
-            except (OSError, OverflowError):
-                continue
-            return port
-
-
 @pytest.fixture(scope="session")
 def script():
     import slurm
@@ -42,15 +26,19 @@ def script():
 
 
 @pytest.fixture
-def free_port():
-    return pick_port
+def free_port(script):
+    from slurm_site import free_port
+
+    return free_port
 
 
 @pytest.fixture(scope="session")
 def controller(script, tmp_path_factory):
     """A private SLURM of four CPUs; the path of its slurm.conf."""
+    import slurm_site
+
     folder = tmp_path_factory.mktemp("slurm")
-    site = script.Site(port=pick_port(), cpus=4, max_array_size=ARRAY_SIZE)
+    site = script.Site(port=slurm_site.free_port(), cpus=4, max_array_size=ARRAY_SIZE)
     try:
         conf = script.up(folder, site)
     except script.CannotStart as reason:

@@ -1,0 +1,36 @@
+"""Every fault, by name: a function that takes a trial and returns if it was survived."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the suite. name: as the report prints it; ci: whether CI runs it.
+
+    settings: of its trials (site, runner, steps).
+    """
+
+    name: str
+    run: Callable[..., None]
+    ci: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def says(self) -> str:
+        """What it does, in a sentence."""
+        return (self.run.__doc__ or "").strip().splitlines()[0]
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, *, ci: bool = False, **settings: Any) -> Callable[..., Any]:
+    """Enter the decorated function in the catalogue."""
+
+    def enter(run: Callable[..., None]) -> Callable[..., None]:
+        FAULTS[name] = Fault(name, run, ci, settings)
+        return run
+
+    return enter
