@@ -17,7 +17,10 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import faults_of_jobs  # noqa: F401  (enters its faults)
+import faults_of_disk  # noqa: F401
+import faults_of_harness  # noqa: F401
+import faults_of_jobs  # noqa: F401  (enters its faults, as do the next)
+import faults_of_slurm  # noqa: F401
 import written
 from catalogue import FAULTS
 from trial import Broken, NotTried, Trial, prepare
@@ -31,7 +34,7 @@ def attempt(fault, number, state):
     trial = None
     try:
         settings = {**fault.settings}
-        trial = Trial(folder, prepare(state / "prepared"), **settings)
+        trial = Trial(folder, number, prepare(state / "prepared"), **settings)
         with trial:
             fault.run(trial)
         if not trial.evidence:

@@ -1,6 +1,6 @@
 """`harness` for the fault suite: jobs that it submits to SLURM run another runner.
 
-    python command.py payload:run_nodes -b benchmark.yaml run --cluster slurm
+python command.py payload:run_nodes -b benchmark.yaml run --cluster slurm
 """
 
 import sys

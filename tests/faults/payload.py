@@ -4,7 +4,8 @@ Only the training is replaced. Every node publishes through Attempt.publish, an
 evaluation with one row of cases.parquet per test case. A trial steers a node from outside
 by files beside the results folder:
 
-    orders/<node>   what the node shall do: 'hold' until the file is gone, 'fail',
+    orders/<node>   what the node shall do: 'hold' until the file says
+                    otherwise or is gone, 'fail',
                     'memory' (allocate until something ends it)
     here/<node>     written when the node obeys: process id, host, job id
     work            one line per node that was computed to its end, 'key attempt'
@@ -42,7 +43,9 @@ def run_nodes(results, keys, *, threads):
             continue
         spec = store.spec(key)
         attempt = store.begin(key, made_by={"packages": {}})
-        lacking = [k for k in spec["identity"]["inputs"].values() if not store.is_done(k)]
+        lacking = [
+            k for k in spec["identity"]["inputs"].values() if not store.is_done(k)
+        ]
         if lacking:
             attempt.fail("blocked", f"{lacking[0][:16]}, an input, is not published")
             code = code or 75
@@ -92,13 +95,14 @@ def _obey(name, folder):
     draft = here.with_name(f".{name}.{os.getpid()}")
     draft.write_text(json.dumps(note))
     draft.replace(here)
-    if what == "fail":
-        message = "told to fail"
-        raise RuntimeError(message)
     if what.startswith("memory"):
         _allocate(Path(what.split()[1]))
-    while order.exists():
+    while what:
+        if what == "fail":
+            message = "told to fail"
+            raise RuntimeError(message)
         time.sleep(0.05)
+        what = order.read_text() if order.exists() else ""
 
 
 def _allocate(group):

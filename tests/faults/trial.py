@@ -65,8 +65,8 @@ class Trial:
     site: changes to the SLURM that trials get; runner: what its jobs compute.
     """
 
-    def __init__(self, folder, prepared, *, site=None, runner=PAYLOAD, steps=2):
-        self.folder, self.runner = folder, runner
+    def __init__(self, folder, number, prepared, *, site=None, runner=PAYLOAD, steps=2):
+        self.folder, self.number, self.runner = folder, number, runner
         self.results = folder / "results"
         self.evidence, self.step = "", ""
         for name in ("orders", "here"):
@@ -191,10 +191,46 @@ class Trial:
         text = self.slurm("scontrol", "-o", "show", "job", job_id).split("\n")[0]
         return dict(part.split("=", 1) for part in text.split() if "=" in part)
 
+    def logs(self):
+        """Return the logs of all jobs."""
+        paths = sorted((self.results / "submissions").rglob("*_log.out"))
+        return "\n".join(path.read_text(errors="replace") for path in paths)
+
+    def shim(self, name, text):
+        """Put a shell script in front of one of SLURM's programs.
+
+        In `text`, $REAL is the program and $FOLDER the trial's folder. Returns the
+        variable PATH that finds it.
+        """
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        real = shutil.which(name)
+        path.write_text(f"#!/bin/bash\nREAL={real}\nFOLDER={self.folder}\n{text}")
+        path.chmod(0o755)
+        return f"{folder}:{self.environment['PATH']}"
+
+    def processes(self, job_id):
+        """Return the processes of a job on this machine, and slurmstepd above them."""
+        found = set()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                said = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if {f"SLURM_CONF={self.conf}".encode(),
+                f"SLURM_JOB_ID={job_id}".encode()} <= set(said):  # fmt: skip
+                found.add(int(entry.name))
+        return found | {pid for one in found for pid in _stepds(one)}
+
     def ended(self, note):
         """Return what scontrol says of the job of a held node once it has ended."""
         job = self.job(note["job"])
         return job if job.get("JobState") in ENDED else None
+
+    def held_by_slurm(self):
+        """Whether SLURM holds jobs that it could not launch."""
+        return any("eld" in reason for _, reason in self.queue().values())
 
     def drained(self, seconds=90):
         """Wait until nothing is queued."""
@@ -285,7 +321,9 @@ class Trial:
         now = self.manifests()
         for key, attempt in self._published.items():
             if key not in lost and now.get(key) != attempt:
-                self.broken(f"{key[:16]} was published by {attempt}, now {now.get(key)}")
+                self.broken(
+                    f"{key[:16]} was published by {attempt}, now {now.get(key)}"
+                )
         store = Store(self.results)
         if problems := store.verify():
             self.broken(f"verify: {problems[0].message}")
@@ -318,6 +356,19 @@ class Trial:
         """Nothing was computed twice."""
         if twice := [key for key, times in self.computed().items() if times > 1]:
             self.broken(f"{twice[0][:16]} was computed twice")
+
+
+def _stepds(pid):
+    """Yield the slurmstepd among the ancestors of a process."""
+    while pid > 1:
+        try:
+            comm = Path(f"/proc/{pid}/comm").read_text()
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return
+        if comm.startswith("slurmstepd"):
+            yield pid
+        pid = int(stat.rpartition(")")[2].split()[1])
 
 
 def environment():

@@ -70,7 +70,8 @@ def counts(records):
 def summary(records):
     """Return 'survived / tried' of every fault, and of all."""
     lines = [
-        f"{survived:3} / {tried:<3} {name}" + (f" ({n - tried} not tried)" * (n > tried))
+        f"{survived:3} / {tried:<3} {name}"
+        + (f" ({n - tried} not tried)" * (n > tried))
         for name, (survived, tried, n) in counts(records).items()
     ]
     survived = sum(record["verdict"] == "survived" for record in records)
