@@ -44,8 +44,9 @@ check: $(READY) ## lint, types and import directions
 bench: $(READY) ## time this project against its peers; ratios within one run
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-test-slurm: $(READY) ## the tests that start a private one-machine SLURM, alone
+test-slurm: $(READY) ## every fault five times on private SLURMs (an hour, as root); writes docs/results/faults.md
 	$(BIN)/python -m pytest tests/slurm -m slurm
+	$(BIN)/python tests/faults --times 5 --write docs/results/faults.md
 
 slurm-up: ## start a private one-machine SLURM (Debian, as root)
 	@$(PYTHON) scripts/slurm.py up --install

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..matrix.profiles import Profile
 from ..schema.errors import UserError
 from ..schema.identity import short
+from ..store.durable import writing
 from . import arrays, squeue
 from .arrays import Batch
 from .backend import RUNNER, Failure, Outcome, Planned, Preview
@@ -132,7 +133,7 @@ class Slurm:
 
     def _round(self, jobs: Sequence[Job]) -> Outcome:
         """Submit what is neither queued nor published, as far as there is room."""
-        with self._lock.held(say=self._say):
+        with writing(self._results), self._lock.held(say=self._say):
             records = self._submissions.all()
             settle(records)
             queue = squeue.ask(records)

@@ -9,7 +9,6 @@ not repeated. Exit code 1 if a trial was not survived or not tried.
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -17,12 +16,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import faults_of_disk  # noqa: F401
-import faults_of_harness  # noqa: F401
-import faults_of_jobs  # noqa: F401  (enters its faults, as do the next)
-import faults_of_slurm  # noqa: F401
 import written
-from catalogue import FAULTS
+from catalogue import every
 from trial import Broken, NotTried, Trial, prepare
 
 
@@ -69,7 +64,7 @@ def main(arguments=None):
     parser.add_argument("--list", action="store_true", help="list the faults")
     options = parser.parse_args(arguments)
     chosen = [
-        fault for fault in FAULTS.values()
+        fault for fault in every().values()
         if (fault.ci or not options.ci)
         and (not options.only or any(word in fault.name for word in options.only))
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Every fault, by name: a function that takes a trial and returns if it was survived."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,3 +35,10 @@ def fault(name: str, *, ci: bool = False, **settings: Any) -> Callable[..., Any]
         return run
 
     return enter
+
+
+def every() -> dict[str, Fault]:
+    """Return the whole catalogue, in the order of the report."""
+    for family in ("jobs", "slurm", "disk", "harness"):
+        importlib.import_module(f"faults_of_{family}")
+    return FAULTS

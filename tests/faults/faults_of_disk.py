@@ -2,10 +2,8 @@
 
 import contextlib
 import errno
-import os
 import shutil
 import subprocess
-from pathlib import Path
 
 from catalogue import fault
 from trial import NotTried, tail
@@ -103,8 +101,9 @@ def read_only(trial):
         )
         trial.check_status({"random-0": {"lost", "failed", "missing", "pending"}})
         refused = trial.submit(code=None)
-        trial.expect(refused.returncode in {0, 2}, f"run ended with {refused.returncode}: {tail(refused)}")
-        trial.expect("Traceback" not in refused.stderr, "run printed a traceback")
+        said = f"run ended with {refused.returncode}: {tail(refused)}"
+        trial.expect(refused.returncode in {0, 2}, said)
+        trial.expect("Traceback" not in refused.stderr, said)
         subprocess.run([word.format("rw") for word in words], check=True)
         trial.slurm("scancel", "--me")
         trial.drained()

@@ -123,8 +123,9 @@ def time_limit(trial):
         return None
 
     job = trial.wait(interrupted, "the time limit to be enforced", 200)
-    said = [line for line in trial.logs().splitlines()
-            if "TIME LIMIT" in line or "timed-out" in line or "signal" in line.lower()]  # fmt: skip
+    words = ("TIME LIMIT", "timed-out", "Caught signal")
+    lines = trial.logs().splitlines()
+    said = [line for line in lines if any(word in line for word in words)]
     trial.saw(
         f"SLURM: TimeLimit={job['TimeLimit']} JobState={job['JobState']} "
         f"Restarts={job['Restarts']}; log: {said[-1] if said else 'silent'}",

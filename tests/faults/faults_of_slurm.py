@@ -208,7 +208,7 @@ def purged_parent(trial):
     path = trial.shim(
         "sbatch",
         """for word in "$@"; do script=$word; done
-parent=$(grep -o 'afterok:[0-9_]*' "$script" "$@" 2>/dev/null | head -1 | grep -o '[0-9_]*$')
+parent=$(grep -ho 'afterok:[0-9_]*' "$script" | head -1 | cut -d: -f2)
 if [ -n "$parent" ]; then
   for second in $(seq 1 150); do
     scontrol show job "$parent" > $FOLDER/parent 2>&1 || break

@@ -55,7 +55,7 @@ def run_nodes(results, keys, *, threads):
                 _obey(node_name(spec), Path(results).parent)
                 _compute(store, attempt, spec)
         except Exception as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
             code = 1
     return code
 

@@ -147,7 +147,9 @@ class Trial:
 
     def order(self, node, what="hold"):
         """Say what the node shall do when it is computed."""
-        (self.folder / "orders" / node).write_text(what)
+        draft = self.folder / f"{node}.draft"
+        draft.write_text(what)
+        draft.replace(self.folder / "orders" / node)
 
     def release(self, *nodes):
         """Take orders back: held nodes go on."""

@@ -100,7 +100,8 @@ def page(records):
         "the cell that was hit; `resume` finishes the matrix. A trial without evidence "
         "of its fault counts as not tried.", "",
         f"**Survived {survived} of {tried} tried.**", "",
-        "| fault | survived / tried | what is done | evidence of one trial | at which step |",
+        "| fault | survived / tried | what is done | evidence of one trial | at which "
+        "step |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, (good, some, _) in counts(records).items():
