@@ -190,7 +190,7 @@ def _start_all(daemons: Daemons, conf: Path, wire: Path, site: Site) -> None:
 def _cancel_jobs(conf: Path, seconds: float = 15.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        ids = ask(conf, "squeue", "-h", "-o", "%A").stdout.split()
+        ids = ask(conf, "squeue", "-h", "-o", "%F").stdout.split()
         if not ids:
             return
         ask(conf, "scancel", *sorted(set(ids)))

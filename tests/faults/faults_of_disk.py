@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import json
+import os
 import shutil
+import signal
 import subprocess
 
 from catalogue import fault
-from trial import NotTried, tail
+from trial import REAL, NotTried, tail
 
 
 @contextlib.contextmanager
@@ -192,3 +195,47 @@ def corrupted_manifest(trial):
         trial.expect(path.stem in verified.stdout, f"verify does not name {path.stem}")
     trial.check_status({"random-0": {"missing", "lost"}, "random-1": {"done"}})
     trial.finish(lost=list(damaged))
+
+
+@fault("a corrupted checkpoint", runner=REAL, steps=80)
+def corrupted_checkpoint(trial):
+    """A training gets SIGKILL, and its newest checkpoint is cut or has bytes turned."""
+    trial.submit()
+
+    def under_way():
+        found = trial.checkpoints("pretrain-simmim")
+        return found if len(found) > 1 and number_in(found[0]) >= 10 else None
+
+    trial.wait(under_way, "three checkpoints", 150)
+    pid = json.loads((trial.attempts("pretrain-simmim")[-1] / "run.json").read_text())
+    os.kill(pid["pid"], signal.SIGKILL)
+    trial.drained()
+    older, newest = trial.checkpoints("pretrain-simmim")[-2:]
+    trial.remember()
+    path = newest.with_suffix(".safetensors")
+    data = path.read_bytes()
+    half = len(data) // 2
+    turned = bytes(byte ^ 0xFF for byte in data[half : half + 64])
+    path.write_bytes(
+        data[:half] if trial.number % 2 else data[:half] + turned + data[half + 64 :]
+    )
+    size = path.stat().st_size
+    trial.check_status({"simmim": {"lost"}, "simmim-0": {"blocked"}})
+    trial.finish()
+    refused = trial.said("pretrain-simmim", "cannot be used")
+    resumed = trial.said("pretrain-simmim", "resumed at step")
+    trial.saw(
+        f"SIGKILL of process {pid['pid']}; {size} of "
+        f"{len(data)} bytes left; log: ...{refused[-1][-70:] if refused else ''}",
+        f"at step {number_in(newest)} of 80; then {resumed[-1:]}",
+    )
+    trial.expect(refused, "the damaged checkpoint was not noticed")
+    step = f"resumed at step {number_in(older)} "
+    trial.expect(any(step in line for line in resumed), f"not {step}: {resumed}")
+    trial.same_weights("pretrain-simmim")
+    trial.check_once()
+
+
+def number_in(checkpoint):
+    """Return the step of a checkpoint."""
+    return int(checkpoint.name.split("-")[1])

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from catalogue import fault
-from trial import ENDED, NotTried
+from trial import ENDED, REAL, NotTried
 
 DOWN_S = 60.0  # how long the controller is away
 
@@ -15,6 +15,13 @@ DOWN_S = 60.0  # how long the controller is away
 def pid_of(trial, daemon):
     """Return the process id of a daemon."""
     return trial.daemons.running()[daemon]
+
+
+def taken_by_urgent(trial):
+    """Return what slurmctld says of the job that took the nodes, or ''."""
+    log = (trial.folder / "slurm" / "logs" / "slurmctld.log").read_text()
+    found = [line for line in log.splitlines() if "Partition=urgent" in line]
+    return found[-1].split("] ", 1)[-1] if found else ""
 
 
 def kill(pids):
@@ -184,14 +191,10 @@ def preempted(trial):
         return job if int(job.get("Restarts", 0)) or job["JobState"] in ENDED else None
 
     job = trial.wait(requeued, "the job to be preempted")
-    log = (trial.folder / "slurm" / "logs" / "slurmctld.log").read_text().splitlines()
-    said = [line.split("] ", 1)[-1] for line in log if "preempt" in line.lower()]
-    if not said:
-        message = "slurmctld preempted nothing"
-        raise NotTried(message)
+    taken = trial.wait(lambda: taken_by_urgent(trial), "the nodes to be taken")
     trial.saw(
         f"SLURM: JobState={job['JobState']} Restarts={job['Restarts']}; slurmctld: "
-        f"{said[-1]}",
+        f"{taken}",
         "while adapt-random-0 was computed",
     )
     trial.check_status({"random-0": {"pending", "running"}})
@@ -199,6 +202,33 @@ def preempted(trial):
     trial.drained(150)
     trial.check_status({"random-0": {"done"}})
     trial.finish(times=1)
+
+
+@fault(
+    "pretraining preempted and requeued", runner=REAL, steps=80,
+    site={"preemption": True, "grace_s": 15},
+)  # fmt: skip
+def pretraining_preempted(trial):
+    """A training is preempted; it saves on the signal and goes on from there."""
+    trial.submit()
+    trial.wait(lambda: trial.checkpoints("pretrain-simmim"), "a checkpoint", 150)
+    trial.wait(lambda: len(trial.queue()) <= 3, "the other jobs to end")
+    trial.remember()
+    trial.slurm("sbatch", "-p", "urgent", "-N", "2", "--exclusive", "-o", "/dev/null",
+                "--wrap", "sleep 5")  # fmt: skip
+    taken = trial.wait(lambda: taken_by_urgent(trial), "the nodes to be taken")
+    trial.check_status({"simmim": {"pending", "running"}, "simmim-0": {"pending"}})
+    trial.drained(240)
+    trial.check_status({"simmim": {"done"}, "simmim-0": {"done"}})
+    resumed = trial.said("pretrain-simmim", "resumed at step")
+    trial.expect(resumed, "the training began anew")
+    trial.saw(
+        f"slurmctld: {taken}; {len(trial.attempts('pretrain-simmim'))} attempts",
+        f"log: {resumed[-1]}",
+    )
+    trial.finish(times=1)
+    trial.same_weights("pretrain-simmim")
+    trial.check_once()
 
 
 @fault("a purged parent id", site={"min_job_age_s": 2})

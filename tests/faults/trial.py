@@ -44,11 +44,12 @@ tasks:
     crop: [16, 16, 16]
 label_budgets: [100%]
 seeds: [0, 1]
+training: {{checkpoint_steps: 5}}
 """
 CELLS = 4  # of two methods with two seeds; one of them is pretrained once
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}
 PAYLOAD = "payload:run_nodes"
-REAL = "harness.run.cell:run_nodes"
+REAL = "payload:real_pretraining"  # trains, and checkpoints as it does
 
 
 class NotTried(Exception):
@@ -212,6 +213,38 @@ class Trial:
         path.chmod(0o755)
         return f"{folder}:{self.environment['PATH']}"
 
+    def checkpoints(self, node):
+        """Return the checkpoints of a training under way, oldest first."""
+        key = self.key(node)
+        folder = self.results / "nodes" / key[:2] / key[:16] / "checkpoints"
+        return sorted(folder.glob("step-*.json"), key=lambda path: path.name)
+
+    def attempts(self, node):
+        """Return the folders of the attempts at a node, oldest first."""
+        key = self.key(node)
+        folder = self.results / "nodes" / key[:2] / key[:16] / "attempts"
+        return sorted(folder.iterdir()) if folder.exists() else []
+
+    def said(self, node, words):
+        """Return the lines of all attempts at a node that have `words`."""
+        logs = [path / "log.txt" for path in self.attempts(node)]
+        text = "\n".join(path.read_text() for path in logs if path.exists())
+        return [line for line in text.splitlines() if words in line]
+
+    def same_weights(self, node):
+        """Demand that all trials, each interrupted elsewhere, end with the same bits."""
+        key = self.key(node)
+        manifest = self.results / "done" / key[:2] / f"{key[:16]}.json"
+        files = json.loads(manifest.read_text())["files"]
+        hashes = {name: entry["sha256"] for name, entry in files.items()
+                  if name.endswith(".safetensors")}  # fmt: skip
+        kept = self.folder.parent.parent / f"weights-{key[:16]}.json"
+        if kept.exists() and json.loads(kept.read_text()) != hashes:
+            self.broken(
+                "the weights differ from those of a trial interrupted elsewhere"
+            )
+        kept.write_text(json.dumps(hashes))
+
     def processes(self, job_id):
         """Return the processes of a job on this machine, and slurmstepd above them."""
         found = set()
@@ -345,9 +378,8 @@ class Trial:
         self.expect(len(keys) == len(set(keys)), f"{path} has a row twice")
         cases = spec["where"]["cases"]["test"]
         self.expect({case for case, *_ in keys} == set(cases), f"{path} lacks rows")
-        if self.runner == PAYLOAD:
-            found = [(row["case_id"], row["value"]) for row in rows]
-            self.expect(found == scores(spec["key"], cases), f"{path} has other values")
+        found = [(row["case_id"], row["value"]) for row in rows]
+        self.expect(found == scores(spec["key"], cases), f"{path} has other values")
 
     def computed(self):
         """Return {key: how often it was computed to its end}."""
