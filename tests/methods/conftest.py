@@ -31,9 +31,17 @@ def name(request) -> str:
     return request.param
 
 
-@pytest.fixture
-def batch() -> Batch:
-    """Smooth random regions, so that there is something to predict."""
-    coarse = torch.rand(2, 1, 5, 5, 5, generator=rng(2))
-    volumes = torch.nn.functional.interpolate(coarse, size=(40, 40, 40))
+def batch_of(method: Method) -> Batch:
+    """Smooth random regions of the method's size: there is something to predict."""
+    region = method.settings.region
+    coarse = torch.rand(2, 1, *[5] * len(region), generator=rng(2))
+    volumes = torch.nn.functional.interpolate(coarse, size=region)
     return Batch(volumes, ("a", "b"))
+
+
+@pytest.fixture
+def batch(request) -> Batch:
+    """The batch of the test's own method, or of one with regions of 40^3."""
+    if "method" in request.fixturenames:
+        return batch_of(request.getfixturevalue("method"))
+    return batch_of(tiny("simmim"))

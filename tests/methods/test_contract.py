@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from harness.api import Batch, MethodSettings, resolve
+from harness.api import MethodSettings, resolve
 from harness.run.adapt.start import encoder_state, load_weights
 from harness.run.checkpoint import save_weights
 from harness.run.networks import Classifier, Segmenter, Shape
@@ -11,7 +12,7 @@ from harness.run.optimise import adamw
 from harness.run.streams import Streams
 from harness.schema.task import TIERS
 
-from .conftest import NAMES, kind, rng, tiny
+from .conftest import NAMES, batch_of, kind, rng, tiny
 
 PRETRAINED = [name for name in NAMES if kind(name).pretrains]
 
@@ -51,8 +52,9 @@ def test_the_same_seed_gives_the_same_loss_and_another_does_not(method, batch):
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
-def test_drop_path_takes_its_draws_from_the_generator(name, batch):
+def test_drop_path_takes_its_draws_from_the_generator(name):
     method = tiny(name, encoder={"drop_path": 0.5})
+    batch = batch_of(method)
     first, again = (method.loss(batch, rng(3)).total for _ in range(2))
     assert torch.equal(first, again)
 
@@ -79,9 +81,12 @@ def test_what_is_not_trained_gets_no_gradient_and_stays_in_evaluation_mode(
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
-def test_the_loss_falls_on_a_fixed_batch(name, batch):
-    method = tiny(name, crop=(16, 16, 16), region=(20, 20, 20))
-    batch = Batch(batch.volumes[..., :20, :20, :20], batch.case_ids)
+def test_the_loss_falls_on_a_fixed_batch(name):
+    try:
+        method = tiny(name, crop=(16, 16, 16), region=(20, 20, 20))
+    except ValidationError:  # it needs more than that
+        method = tiny(name)
+    batch = batch_of(method)
     optimiser = adamw(method, 2e-3, weight_decay=0.0)
     values = []
     for step in range(25):
