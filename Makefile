@@ -48,6 +48,9 @@ test-slurm: $(READY) ## every fault five times on private SLURMs (an hour, as ro
 	$(BIN)/python -m pytest tests/slurm -m slurm
 	$(BIN)/python tests/faults --times 5 --write docs/results/faults.md
 
+test-page: $(READY) ## the report's page in headless Chromium and its tables in TeX, where both are installed
+	$(BIN)/python -m pytest tests/report -m "browser or tex"
+
 slurm-up: ## start a private one-machine SLURM (Debian, as root)
 	@$(PYTHON) scripts/slurm.py up --install
 
@@ -60,4 +63,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test check bench test-slurm slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test check bench test-slurm test-page slurm-up slurm-down lock clean
