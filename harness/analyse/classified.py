@@ -11,10 +11,10 @@ import pandas as pd
 
 from ..metrics.classification import Weights
 from ..schema.errors import DataError
+from ..schema.style import Choice
 from .intervals import Floats, Intervals, Ints
 from .predictions import Draws, case_weights, draw, interval
 from .scores import Layout
-from .style import Choice
 from .weighted import Statistic, youden
 
 # Over cases and seeds, with the correction for few seeds.

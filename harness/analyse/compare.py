@@ -17,11 +17,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..schema.errors import UserError, nearest
+from ..schema.style import UNITS, Style, Test
 from .intervals import NONE, Floats, Ints
 from .multiplicity import adjust, adjust_families
 from .power import Needed
 from .scores import Layout
-from .style import UNITS, Style, Test
 
 Pair = tuple[int, int]
 Pairs = Literal["baseline", "all"]

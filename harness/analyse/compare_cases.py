@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..schema.style import Style, Test, Zeros, style
 from .compare import (
     Comparison,
     Effect,
@@ -24,10 +25,9 @@ from .effects import paired_effects
 from .intervals import NONE, Floats, Intervals, Ints, Scores, t_test, two_way
 from .paired import paired_t, sign_flip, unit_means
 from .power import Needed, detectable, needed
-from .resample import Resample
+from .resample import Resample, case_intervals
 from .scores import Layout, Stacked
-from .signed_rank import Zeros, signed_rank
-from .style import Style, Test, case_intervals, style
+from .signed_rank import signed_rank
 from .unpaired import Effects, Samples, cliffs_delta, hedges_g, split_test, welch
 
 

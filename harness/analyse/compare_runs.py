@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..schema.style import Style, style
 from .classified import Drawn
 from .compare import (
     Comparison,
@@ -24,7 +25,6 @@ from .compare import (
 from .compare_cases import measured, run_tests
 from .intervals import Intervals, t_test
 from .scores import Layout
-from .style import Style, style
 from .unpaired import Samples, cliffs_delta, hedges_g
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from .estimate import Estimate, estimate
+from .intervals import Scores, two_way
 from .scores import Layout
 
 WINDOW = 5  # validations that are averaged (METHODS 4.5)
@@ -19,9 +21,11 @@ class Convergence:
     target: share of the best final score of the task, protocol and label budget times
     that score. reached of runs got there; step, hours: the median over runs, with
     quartiles; None where so many never got there that it lies beyond the horizon
-    (`horizon`: the last step of the shortest run). area: mean height of the smoothed
-    curve up to the horizon, mean over runs. rank: mean over seeds of the rank of the
-    step among methods under that seed, those that never got there last together.
+    (`horizon`: the last step of the shortest run). restricted: mean step over runs, a
+    run that never got there counting the horizon, with Student's interval. area: mean
+    height of the smoothed curve up to the horizon, mean over runs. rank: mean over
+    seeds of the rank of the step among methods under that seed, those that never got
+    there last together.
     """
 
     task: str
@@ -38,6 +42,7 @@ class Convergence:
     step_high: float | None
     hours: float | None
     horizon: int
+    restricted: Estimate
     area: float
     rank: float | None
 
@@ -98,7 +103,8 @@ def _of_block(mine: pd.DataFrame, layout: Layout, share: float) -> list[Converge
                 row.task, row.protocol, row.label_budget, row.method, row.encoder,
                 share, target, len(own), int(np.isfinite(own.step).sum()),
                 median, low, high,
-                _quantile(own.hours, 0.5), horizon, float(own.area.mean()),
+                _quantile(own.hours, 0.5), horizon, _restricted(own.step, horizon),
+                float(own.area.mean()),
                 float(own["rank"].mean()) if several else None,
             )
         )  # fmt: skip
@@ -124,6 +130,16 @@ def _of_run(
         "hours": hours[there[0]] if len(there) else np.inf,
         "area": float(area),
     }
+
+
+def _restricted(steps: pd.Series, horizon: int) -> Estimate:
+    values = np.minimum(steps.to_numpy(dtype=np.float64), float(horizon))
+    sample = values[None, None]
+    every = np.ones(sample.shape, dtype=bool)
+    scores = Scores(sample, every, np.zeros(1, dtype=np.int64))
+    found = estimate(two_way(scores))
+    assert found is not None
+    return found
 
 
 def _quantile(values: pd.Series, share: float) -> float | None:

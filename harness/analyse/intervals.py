@@ -8,16 +8,16 @@ the same cases under every seed, so neither alone tells how sure the mean is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from ..schema.style import Over
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Over = Literal["both", "cases", "seeds"]
 
 # What an interval accounts for (Intervals.rule).
 NONE, CASES, SEEDS, BOTH = 0, 1, 2, 3

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from ..schema.style import Correction
 from .intervals import Bools, Floats, Ints
-
-Correction = Literal["holm", "bh", "none"]
 
 NAMES: dict[Correction, str] = {
     "holm": "Holm",

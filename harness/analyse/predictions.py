@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from ..metrics.classification import Weights
+from ..schema.style import Over
 from .intervals import (
     NONE,
     Bools,
@@ -21,7 +22,6 @@ from .intervals import (
     Floats,
     Intervals,
     Ints,
-    Over,
     combine,
     quantile,
 )

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from ..schema.style import Choice, Over
 from .intervals import (
     CASES,
     NONE,
@@ -21,9 +22,9 @@ from .intervals import (
     Floats,
     Intervals,
     Ints,
-    Over,
     Scores,
     by_patient,
+    two_way,
 )
 
 Kind = Literal["percentile", "bca"]
@@ -251,3 +252,18 @@ def _summary(scores: Scores, over: Over) -> Intervals:
     counted = present.any(axis=2).sum(axis=1)
     none = np.zeros(len(mean))
     return Intervals(mean, mean, mean, none, rule, counted, patients, seeds)
+
+
+def case_intervals(
+    scores: Scores, choice: Choice, resample: Resample | None, *, level: float
+) -> Intervals:
+    """Return the intervals of a mean over cases that a style asks for.
+
+    resample: draws of the task, needed for percentile and BCa intervals; its `over` is
+    replaced by that of the choice.
+    """
+    if choice.interval == "components" or resample is None:
+        return two_way(scores, level=level, over=choice.over)
+    return bootstrap(
+        scores, resample.only(choice.over), level=level, kind=choice.interval
+    )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr
 
+from ..schema.style import Zeros
 from .intervals import Bools, Floats, Ints
 
-Zeros = Literal["pratt", "drop"]
 EXACT = 50  # largest number of non-zero differences with an exact p-value
 _DECIMALS = 12  # differences of scores closer than this are rounding, not differences
 

@@ -14,8 +14,10 @@ from ..registry.explain import explain
 from ..registry.yamlfile import Document, read_yaml
 from ..registry.yamlwords import brief
 from ..schema.errors import Mistakes, UserError
+from ..schema.style import style
 from ..schema.task import Tier
 from .budgets import read_budgets
+from .claims import Names, read_claims
 from .clusters import check_shared
 from .filters import Filter, parse_filter
 from .matrix import Matrix, MethodEntry, TaskEntry
@@ -50,6 +52,8 @@ def load(
     protocols = resolve_protocols(document, file)
     tasks = resolve_tasks(document, file, content, protocols, budgets, corpora)
     methods = resolve_methods(document, file, content, corpora, tasks)
+    claims = read_claims(document, file.claims, Names.of(file, tasks))
+    _check_style(document, file)
     if document.mistakes:
         raise Mistakes(document.mistakes)
     matrix = Matrix(
@@ -70,6 +74,8 @@ def load(
         clusters=file.clusters,
         training=file.training,
         keep=file.keep,
+        claims=claims,
+        style=file.style,
     )
     _check_size(document, matrix)
     return filtered(matrix, chosen)
@@ -89,6 +95,14 @@ def _checked(document: Document) -> BenchmarkFile:
             document.mistake(loc, sentence)
             data = {key: value for key, value in data.items() if key != loc[0]}
     raise Mistakes(document.mistakes)
+
+
+def _check_style(document: Document, file: BenchmarkFile) -> None:
+    try:
+        if file.style is not None:
+            style(file.style)
+    except UserError as error:
+        document.mistake(("style",), f"style: {error}")
 
 
 def _content(document: Document, file: BenchmarkFile) -> Content:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..registry.content import Content
 from ..schema.budget import LabelBudget
+from ..schema.claims import StatedClaim
 from ..schema.protocols import ProtocolSettings
 from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
 from ..schema.training import Keep, TrainingOptions
@@ -74,7 +75,8 @@ class Matrix:
     corpus_tasks: specification of every task that a corpus draws on.
     pretraining_seeds: 'paired' takes the adaptation seed of each cell. clusters: what
     jobs ask for, by profile; training, keep: how they train and what they leave on
-    disk. None of these is part of what is computed.
+    disk. claims, style: what a report is to check and how. None of these is part of
+    what is computed.
     """
 
     path: Path
@@ -95,6 +97,8 @@ class Matrix:
     keep: Keep
     chosen_pretraining_seeds: tuple[int, ...] | None = None
     clusters: Mapping[str, Profile] = field(default_factory=dict)
+    claims: tuple[StatedClaim, ...] = ()
+    style: str | None = None
 
     def pretraining_seeds_of(
         self, method: MethodEntry, seed: int

@@ -89,6 +89,10 @@ class BenchmarkFile(Closed):
     ] = (0,)
     subset_draw: Literal["fixed", "per_seed"] = "fixed"
     folds: int = Field(1, ge=1, le=20)
+    claims: Annotated[
+        tuple[Any, ...], BeforeValidator(_listed), Field(max_length=MAX_LIST)
+    ] = ()
+    style: str | None = Field(None, description="of a report's statistics")
     clusters: Profiles = Field(default_factory=dict)
     training: TrainingOptions = TrainingOptions()
     keep: Keep = Keep()

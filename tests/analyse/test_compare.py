@@ -10,8 +10,8 @@ from harness.analyse.compare_cases import case_tests, compare_cases
 from harness.analyse.intervals import Scores, two_way
 from harness.analyse.multiplicity import adjust
 from harness.analyse.power import detectable, needed
-from harness.analyse.style import style
 from harness.schema.errors import UserError
+from harness.schema.style import style
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("holm", "holm"), ("bh", "fdr_bh")])

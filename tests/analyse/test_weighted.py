@@ -136,7 +136,7 @@ def test_thresholds_come_from_validation_and_reach_the_statistic():
 def test_plain_percentiles_over_seeds():
     layout, rows = runs(["a"], seeds=3)
     drawn = draw_groups(rows, layout, "auc", kappa_weights={}, draws=300)["t"]
-    from harness.analyse.style import style
+    from harness.schema.style import style
 
     found = drawn.interval(0, level=0.95, choice=style("dino3d").of_runs)
     values = drawn.draws[0].value

@@ -9,13 +9,13 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
-from ..schema.errors import UserError, nearest
-from ..schema.task import Closed
-from .intervals import Intervals, Over, Scores, two_way
-from .multiplicity import Correction
-from .resample import Resample, bootstrap
-from .signed_rank import Zeros
+from .errors import UserError, nearest
+from .task import Closed
 
+# What varies in an interval; what becomes of zero differences; what is corrected for.
+Over = Literal["both", "cases", "seeds"]
+Zeros = Literal["pratt", "drop"]
+Correction = Literal["holm", "bh", "none"]
 Test = Literal[
     "wilcoxon", "paired-t", "sign-flip", "welch", "seed-permutation", "two-way"
 ]
@@ -83,18 +83,3 @@ def style(name: str | None = None) -> Style:
         )
         raise UserError(msg)
     return known[name]
-
-
-def case_intervals(
-    scores: Scores, choice: Choice, resample: Resample | None, *, level: float
-) -> Intervals:
-    """Return the intervals of a mean over cases that a style asks for.
-
-    resample: draws of the task, needed for percentile and BCa intervals; its `over` is
-    replaced by that of the choice.
-    """
-    if choice.interval == "components" or resample is None:
-        return two_way(scores, level=level, over=choice.over)
-    return bootstrap(
-        scores, resample.only(choice.over), level=level, kind=choice.interval
-    )
