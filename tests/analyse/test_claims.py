@@ -168,7 +168,7 @@ def test_contradiction_of_many_needs_more_than_one_of_many(study):
     """Of 12 equal methods the best beats one named before by chance alone."""
     means = {"a": 0.5, **{f"m{i}": 0.5 for i in range(12)}}
     wrong = 0
-    for seed in range(20):
+    for seed in range(8):
         layout, stacked = study(means, cases=20, seeds=5, seed=seed)
         scored = task_scores(stacked)
         (found,) = check_claims(
@@ -176,4 +176,4 @@ def test_contradiction_of_many_needs_more_than_one_of_many(study):
         )
         wrong += found.verdict == "contradicted"
         assert found.verdict != "supported"
-    assert wrong <= 4
+    assert wrong <= 2
