@@ -9,8 +9,8 @@ import numpy as np
 
 from ...analyse.compare import Comparison
 from ...analyse.ranks import Ranking, ranking
-from ...analyse.style import SENTENCES
 from ...schema.errors import UserError
+from ...schema.style import SENTENCES
 from ...schema.task import Metric
 from ..table import LOWER_IS_BETTER, NAMES, show
 from .account import Account
