@@ -30,6 +30,7 @@ _BUSY = ("Socket timed out", "Unable to contact", "Connection refused", "tempora
 # The person or the controller may not queue more: no fault, the rest comes later.
 _FULL = ("job submit limit", "MaxSubmitJob", "unable to accept job", "AssocMaxSub")
 _TRIES = 4
+_PAUSE_S = 2.0  # before the second try; squared before the third, and so on
 _SETTLE_S = 150.0  # sbatch gives up on a busy controller after about two minutes
 _UNSAFE = re.compile(r"[%\\\x00-\x1f\x7f]")  # sbatch replaces these in file names
 # Of the caller's settings for sbatch, those that a profile may leave open.
@@ -121,7 +122,7 @@ class Sbatch:
                 busy = any(word in said for word in _BUSY)
                 if attempt == _TRIES or not busy or isinstance(refusal, QueueFull):
                     raise refusal from error
-                time.sleep(2.0**attempt)
+                time.sleep(_PAUSE_S**attempt)
         raise AssertionError  # the last attempt returns or raises
 
     def elements(self, batch: Batch) -> list[dict[str, Any]]:
@@ -278,8 +279,8 @@ def _sbatch_of(ids: Sequence[str]) -> bool:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it ended while we looked
-        if Path(words[0]).name == "sbatch" and any(
-            name in word for name in ids for word in words
-        ):
+        # The second word where sbatch is a script, as the wrappers of sites are.
+        sbatch = any(Path(word).name == "sbatch" for word in words[:2])
+        if sbatch and any(name in word for name in ids for word in words):
             return True
     return False
