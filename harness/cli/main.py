@@ -20,9 +20,19 @@ from .options import global_options
 from .output import emit_json
 
 COMMANDS = (
-    "validate", "ls", "plan", "run", "cancel", "status", "report", "collect", "verify",
+    "validate",
+    "ls",
+    "plan",
+    "run",
+    "cancel",
+    "status",
+    "why",
+    "logs",
+    "report",
+    "collect",
+    "verify",
     "data",
-)  # fmt: skip
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -58,9 +58,9 @@ def ask(records: Iterable[Submission] = ()) -> list[Queued] | None:
     others = {record.user for record in records if record.backend == "slurm"} - {""}
     command = ["squeue", "--array", "--noheader", f"--format={_FORMAT}"]
     users = ",".join(sorted({user_name(), *others}))
-    text = _output([*command, f"--user={users}"])
+    text = output([*command, f"--user={users}"])
     if text is None and others:  # squeue refuses a list with somebody it does not know
-        text = _output([*command, "--me"])
+        text = output([*command, "--me"])
     if text is None:
         return None
     rows = (line.split("|", 4) for line in text.splitlines())
@@ -105,7 +105,7 @@ def find_nodes(
 
 def limits() -> Limits:
     """Return the site's limits, from scontrol and, with accounting, from sacctmgr."""
-    text = _output(["scontrol", "show", "config"]) or ""
+    text = output(["scontrol", "show", "config"]) or ""
     said = dict(_SETTING.findall(text))
     jobs = _number(said.get("MaxJobCount"))
     if "none" not in said.get("AccountingStorageType", "none"):
@@ -115,7 +115,7 @@ def limits() -> Limits:
 
 def _of_association() -> int | None:
     """Return the fewest queued jobs that any of the user's accounts allows."""
-    text = _output(
+    text = output(
         ["sacctmgr", "--noheader", "--parsable2", "show", "assoc",
          f"user={user_name()}", "format=MaxSubmitJobs"]
     )  # fmt: skip
@@ -130,7 +130,8 @@ def _least(*numbers: int | None) -> int | None:
     return min((number for number in numbers if number), default=None)
 
 
-def _output(command: list[str]) -> str | None:
+def output(command: list[str]) -> str | None:
+    """Return what one of SLURM's commands says, or None if it is absent or fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False

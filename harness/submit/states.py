@@ -105,6 +105,10 @@ class Observer:
         """Return where the job of a node stands in the records of submissions."""
         return self._places.get(node)
 
+    def log_of(self, place: Place) -> Path:
+        """Return the log of a job; it may not exist (yet)."""
+        return self._submissions.log_of(place)
+
     def _queued_as(self, node: str, entry: Queued) -> Standing:
         if NEVER in entry.reason:
             return Standing("blocked", "SLURM: what it waits for has failed")
