@@ -50,9 +50,9 @@ class Observer:
     def __init__(self, store: Store, ask: Ask | None = None) -> None:
         self.store = store
         self._submissions = Submissions(store.root)
-        records = self._submissions.all()
+        self.records = records = self._submissions.all()
         # Before the results are looked at: what ends in between is then done, not lost.
-        queue = (ask or squeue.ask)(records)
+        self.queue = queue = (ask or squeue.ask)(records)
         self.done: Done = store.done()
         self._tried = set(store.nodes())  # planned nodes; spares looking for the others
         self.slurm_answers = queue is not None

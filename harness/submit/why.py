@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..schema.identity import short
 from ..store.spent import wall_s
 from . import jobinfo
+from .failures import History
 from .progress import duration
 from .reasons import one_line
 from .states import Observer, Standing
@@ -26,6 +27,9 @@ ADVICE = {
     "timeout": f"give its profile more time, then {_AGAIN}; a training goes on from its "
     "last checkpoint",
     "node_fail": f"the node failed, not the work: {_AGAIN}",
+    "killed": f"something ended it without a word, so nobody knows whose fault it was: "
+    f"{_AGAIN}; if it happens again, give it more memory",
+    "cancelled": f"somebody cancelled it: {_AGAIN}",
     "preempted": f"it gave way to other jobs, which is no fault: {_AGAIN}",
     "interrupted": f"somebody or something stopped it, which is no fault: {_AGAIN}",
     "disk_full": "free space where the results are (`harness clean` lists what can go), "
@@ -40,8 +44,6 @@ _OF_STATE = {
     "done": "nothing: it is published",
     "running": "nothing: it runs; `harness logs {key} -f` follows it",
     "pending": "nothing: it waits to start",
-    "lost": f"it ended without a word, so nobody knows whose fault it was: {_AGAIN}; if it "
-    "happens again, it may need more memory",
     "missing": "`harness run` or `harness resume` starts it",
     "blocked": "see why {needs}, which it starts from, is not published: "
     "`harness why {needs}`",
@@ -130,7 +132,7 @@ def explain(target: Target, observer: Observer) -> Explanation:
         attempts,
         _slurm(observer, target, place),
         _submission(place),
-        _advice(target, standing, attempts),
+        _advice(target, standing, observer),
     )
 
 
@@ -192,15 +194,15 @@ def _slurm(observer: Observer, target: Target, place: Place | None) -> dict[str,
     return found | jobinfo.of_job(job, place.record.created)
 
 
-def _advice(target: Target, standing: Standing, attempts: list[dict[str, Any]]) -> str:
+def _advice(target: Target, standing: Standing, observer: Observer) -> str:
+    """Return what to do next: by what ended the last try, else by the state."""
+    if standing.state in {"failed", "lost"}:
+        history = History(observer.store, observer.records, observer.queue)
+        tries = history.tries(target.nodes)
+        own = [one.kind for one in tries if one.kind != "blocked"]
+        return ADVICE[own[-1]] if own else ADVICE["killed"]
     needs = short(target.needs) if target.needs else "what"
-    if standing.state == "failed" and attempts:
-        classes = [one["error_class"] for one in attempts if one["error_class"]]
-        real = [one for one in classes if one != "blocked"] or classes
-        if real:
-            return ADVICE.get(real[-1], f"read the log, then {_AGAIN}")
-    text = _OF_STATE.get(standing.state, f"read the log, then {_AGAIN}")
-    return text.format(key=short(target.key), needs=needs)
+    return _OF_STATE[standing.state].format(key=short(target.key), needs=needs)
 
 
 def logs_of(target: Target, observer: Observer, *, every: bool = False) -> list[Path]:
