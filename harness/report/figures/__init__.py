@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...schema.errors import UserError, nearest
 from ..findings import Findings
-from . import budgets, cases, classes, comparisons, convergence, ranks
+from . import budgets, cases, classes, comparisons, convergence, images, ranks
 from .drawing import Drawing, NothingToDraw, Sketch, inline_svg, save, take_turns
 
 LIMIT = 30  # figures of a report that asks for none by name
@@ -25,14 +25,20 @@ _FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
 
 def names(findings: Findings) -> list[str]:
     """Return the names of all figures that these findings could give."""
-    return [sketch.name for family in _FAMILIES for sketch in family(findings)]
+    families = (*_FAMILIES, images.sketches)
+    return [sketch.name for family in families for sketch in family(findings)]
 
 
 def draw(
-    findings: Findings, name: str | None = None, *, limit: int = LIMIT
+    findings: Findings,
+    name: str | None = None,
+    *,
+    limit: int = LIMIT,
+    show_images: bool = False,
 ) -> Iterator[Drawing | NothingToDraw]:
     """Draw the figure `name`, or at most `limit` of all; say why one would be empty.
 
+    show_images: with those that show patients, which even a name alone does not bring.
     Figures are made one by one: a reader who keeps none needs memory for one. Raises
     UserError for an unknown name, and NothingToDraw where the one asked for is empty.
     """
@@ -41,11 +47,17 @@ def draw(
     from .style import RC
 
     families = [family(findings) for family in _FAMILIES]
+    pictures = images.sketches(findings)
+    if show_images:
+        families.append(pictures)
     chosen: Sequence[Sketch]
     if name is None:
         chosen = take_turns(families, limit)
     else:
         every = {sketch.name: sketch for family in families for sketch in family}
+        if name in {sketch.name for sketch in pictures} - set(every):
+            msg = f"figure {name} shows images of cases: add --images to allow that"
+            raise UserError(msg)
         if name not in every:
             msg = (
                 f"no figure {name!r}: expected one of {', '.join(every) or 'none yet'}."

@@ -31,7 +31,8 @@ def test_every_figure_is_drawn_with_its_data_and_words(findings_of, tmp_path):
         assert png.read_bytes()[:4] == b"\x89PNG"
         assert len(pd.read_csv(data)) == len(drawing.data)
         names.append(drawing.name)
-    assert names == figures.names(findings)
+    every = figures.names(findings)
+    assert names == [name for name in every if not name.startswith("segmentations")]
     assert {"dice_by_budget", "confusion_nodules_linear_probe"} <= set(names)
 
 
@@ -268,3 +269,58 @@ def test_critical_differences_from_five_tasks_up(findings_of, monkeypatch):
     drawing = drawn(findings_of(), "dice_critical_differences")
     assert list(drawing.data.mean_rank) == sorted(drawing.data.mean_rank)
     assert "Nemenyi" in drawing.caption
+
+
+def test_images_are_shown_only_where_that_is_asked_for(findings_of):
+    findings = findings_of()
+    name = "segmentations_organs_finetune"
+    shown = {one.name for one in figures.draw(findings)}
+    assert name not in shown
+    with pytest.raises(UserError, match="add --images"):
+        list(figures.draw(findings, name))
+    (drawing,) = figures.draw(findings, name, show_images=True)
+    assert drawing.caption.startswith("Generated images.")
+    assert not drawing.private
+
+
+def test_images_of_patients_say_so(findings_of, bench, monkeypatch):
+    from dataclasses import replace
+
+    findings = findings_of()
+    tasks = findings.scope.tasks
+    monkeypatch.setitem(tasks, "organs", replace(tasks["organs"], synthetic=False))
+    name = "segmentations_organs_finetune"
+    (drawing,) = figures.draw(findings, name, show_images=True)
+    assert drawing.private
+    assert drawing.caption.startswith("These are images of patients.")
+
+
+def test_every_prediction_stands_with_the_dice_of_its_case(findings_of):
+    findings = findings_of()
+    (drawing,) = figures.draw(
+        findings, "segmentations_organs_finetune", show_images=True
+    )
+    data = drawing.data
+    assert set(data.groupby("case").size()) == {3}
+    titles = [axes.get_title() for axes in drawing.figure.axes]
+    for row in data.itertuples():
+        assert sum(f"Dice {row.dice:.3f}" in title for title in titles) >= 1
+    # the score is that of the case under the first seed, mean over structures
+    cell = findings.done.query(
+        "method == 'masked' and label_budget == '100%' and seed == 0 and task == 'organs'"
+    ).iloc[0]
+    rows = pd.read_parquet(findings.file(cell.evaluate_key, "cases.parquet"))
+    mean = rows[rows.metric == "dice"].groupby("case_id").value.mean()
+    own = data[data.method == "masked"].set_index("case").dice
+    assert own.to_dict() == pytest.approx(mean[own.index].to_dict())
+
+
+def test_damaged_slices_are_one_sentence(findings_of):
+    findings = findings_of()
+    keys = findings.done[findings.done.task == "organs"].evaluate_key
+    for key in keys:
+        path = findings.file(key, "slices.npz")
+        path.chmod(0o644)
+        path.write_bytes(b"\0" * path.stat().st_size)
+    with pytest.raises(UserError, match="run harness verify"):
+        list(figures.draw(findings, "segmentations_organs_finetune", show_images=True))
