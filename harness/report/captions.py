@@ -7,22 +7,34 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from ..analyse.scores import Layout, Policy
-from ..schema.task import Metric
 from .scope import TaskFacts
-from .table import LOWER_IS_BETTER, Entry, Kind
+from .table import LOWER_IS_BETTER, Entry, Kind, Measure
 
 ONE_PRETRAINING = (
     "One pretraining per method: intervals do not include pretraining variance."
 )
-_UNITS: Mapping[Metric, str] = {
+_UNITS: Mapping[Measure, str] = {
     "dice": "Dice lies in [0, 1]", "hd95": "HD95 is in mm",
     "auc": "AUC is the area under the ROC curve, macro one-vs-rest, in [0, 1]",
-    "kappa": "Cohen's kappa lies in [-1, 1]",
+    "kappa": "Cohen's kappa lies in [-1, 1]", "f1": "F1 lies in [0, 1]",
+    "sens": "Sensitivity lies in [0, 1]", "spec": "Specificity lies in [0, 1]",
 }  # fmt: skip
 
 
+_WHOLE = (
+    "Of two classes the second is predicted from the threshold on that maximises "
+    "sensitivity plus specificity on validation cases; of more, the class with the largest "
+    "score"
+)
+_DECIDED: Mapping[str, str] = {
+    "f1": f"Mean over classes. {_WHOLE}",
+    "sens": f"Of the second of two classes, else the mean over classes. {_WHOLE}",
+    "spec": f"Of the second of two classes, else the mean over classes. {_WHOLE}",
+}
+
+
 def general(
-    metric: Metric,
+    metric: Measure,
     kind: Kind,
     layout: Layout,
     entries: Sequence[Entry],
@@ -55,9 +67,11 @@ def general(
     return tuple(notes + _marks(kind, entries, layout))
 
 
-def _what(metric: Metric, kind: Kind, *, case_wise: bool) -> str:
+def _what(metric: Measure, kind: Kind, *, case_wise: bool) -> str:
     better = "lower" if metric in LOWER_IS_BETTER else "higher"
     text = f"{_UNITS[metric]}, {better} is better"
+    if metric in _DECIDED:
+        text += f". {_DECIDED[metric]}"
     if case_wise:
         text += "; mean over test cases of each case's mean over structures"
     if kind == "gap":
@@ -133,7 +147,7 @@ def of_block(
     facts: TaskFacts,
     entries: Iterable[Entry],
     *,
-    metric: Metric,
+    metric: Measure,
     available: Mapping[str, int],
     shared: Mapping[str, tuple[int, int]],
 ) -> tuple[str, ...]:

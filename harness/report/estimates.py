@@ -119,19 +119,22 @@ def _of_task(
     return found
 
 
-def of_predictions(metric: Statistic, wanted: Wanted, evidence: Evidence) -> Found:
-    """Return means over seeds of a statistic, or differences between budgets."""
+def of_predictions(
+    metric: Statistic, wanted: Wanted, evidence: Evidence, *, only: int | None = None
+) -> Found:
+    """Return means over seeds of a statistic, or differences between budgets.
+
+    only: of the AUC, the class that is told from the rest.
+    """
     level = evidence.options.level
     found: Found = {}
-    drawn = evidence.drawn(metric)
-    unusable = evidence.unusable(metric)
+    drawn = evidence.drawn(metric, only=only)
+    remarks = evidence.remarks(metric)
     of_group = {group: one for one in drawn.values() for group in one.draws}
     for place in wanted.places:
-        left_out = int(sum(unusable.get(group, 0) for group in place))
-        if left_out:
-            blank = wanted.blank(place)
-            said = f"left out {left_out} of {blank.planned} cells: scores not finite"
-            found[place] = replace(blank, reason=said)
+        said = "; ".join(remarks[group] for group in place if group in remarks)
+        if said:
+            found[place] = replace(wanted.blank(place), reason=said)
         source = of_group.get(place[0])
         if source is None or not all(group in source.draws for group in place):
             continue

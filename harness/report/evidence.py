@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..analyse.classified import Drawn, draw_groups
+from ..analyse.classified import Drawn, choose_thresholds, draw_groups
 from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, policy, stack
-from ..analyse.weighted import Statistic
+from ..analyse.weighted import THRESHOLDED, Statistic
 from ..metrics.classification import Weights
 from ..schema.errors import UserError
 from .scope import CELLS, Scope
@@ -19,6 +19,7 @@ from .scope import CELLS, Scope
 if TYPE_CHECKING:
     from .reader import Reader
 
+_NOTHING = pd.Series(dtype="int64")
 CASE_METRICS: tuple[CaseMetric, ...] = ("dice", "hd95")
 
 
@@ -60,7 +61,9 @@ class Evidence:
         self.options = options or Options()
         self._layouts: dict[str, Layout] = {}
         self._stacked: dict[str, dict[str, Stacked]] = {}
-        self._drawn: dict[str, dict[str, Drawn]] = {}
+        self._drawn: dict[tuple[str, int | None], dict[str, Drawn]] = {}
+        self._rows: dict[tuple[tuple[str, ...], str], pd.DataFrame] = {}
+        self._thresholds: dict[str, dict[int, float | None]] = {}
         self._unusable: dict[str, pd.Series] = {}
 
     def cells(self, metric: str) -> pd.DataFrame:
@@ -69,10 +72,12 @@ class Evidence:
         if not len(cells):
             msg = "no cell matches: check the benchmark file and the filter"
             raise UserError(msg)
-        having = [name for name in cells.task.unique() if metric in tasks[name].metrics]
+        having = [
+            name for name in cells.task.unique() if metric in tasks[name].measures
+        ]
         if not having:
             listed = "; ".join(
-                f"{name}: {', '.join(tasks[name].metrics)}"
+                f"{name}: {', '.join(tasks[name].measures)}"
                 for name in cells.task.unique()
             )
             msg = f"no task here has the metric {metric} ({listed})"
@@ -112,36 +117,84 @@ class Evidence:
             found = self._stacked[metric] = stack(spread(rows), layout)
         return found
 
-    def drawn(self, metric: Statistic) -> Mapping[str, Drawn]:
-        """Return a statistic of predictions, on all cases and resampled, by task."""
-        found = self._drawn.get(metric)
+    def drawn(
+        self, metric: Statistic, *, only: int | None = None
+    ) -> Mapping[str, Drawn]:
+        """Return a statistic of predictions, on all cases and resampled, by task.
+
+        only: of the AUC, the class that is told from the rest.
+        """
+        found = self._drawn.get((metric, only))
         if found is None:
             layout = self.layout(metric)
-            keys, spread = _distinct(layout)
-            rows = spread(self._finite(self.reader.predictions(keys), metric, layout))
-            found = self._drawn[metric] = draw_groups(
-                rows,
+            found = self._drawn[metric, only] = draw_groups(
+                self._predictions(metric, "test"),
                 layout,
                 metric,
                 kappa_weights=kappa_weights(self.scope),
+                thresholds=self.thresholds(metric),
+                of_class=only,
                 seed=self.options.seed,
                 draws=self.options.draws,
             )
         return found
 
-    def unusable(self, metric: str) -> pd.Series:
-        """Return how many cells of each group predicted what is no finite number."""
-        return self._unusable.get(metric, pd.Series(dtype="int64"))
+    def thresholds(self, metric: Statistic) -> Mapping[int, float | None]:
+        """Return each cell's threshold, from its validation cases; {} if none counts.
 
-    def _finite(self, rows: pd.DataFrame, metric: str, layout: Layout) -> pd.DataFrame:
-        """Leave out the cells with a score that is not finite, and keep their number."""
+        None where validation lacks a class, and for more than two classes.
+        """
+        if metric not in THRESHOLDED:
+            return {}
+        found = self._thresholds.get(metric)
+        if found is None:
+            rows = self._predictions(metric, "val")
+            found = self._thresholds[metric] = choose_thresholds(rows)
+        return found
+
+    def remarks(self, metric: Statistic) -> Mapping[int, str]:
+        """Return what has to be said of a group's cells, by the group's place."""
+        layout = self.layout(metric)
+        groups, cells = layout.groups, layout.cells
+        found = {
+            int(group): f"left out {count} of {groups.planned[group]} cells: "
+            "scores not finite"
+            for group, count in self._unusable.get(metric, _NOTHING).items()
+        }
+        two = {name for name, facts in self.scope.tasks.items() if facts.of_two}
+        without = [
+            cell
+            for cell, value in self.thresholds(metric).items()
+            if value is None and cells.task.iat[cell] in two
+        ]
+        for group, count in cells.group.iloc[without].value_counts().items():
+            found[int(str(group))] = (
+                f"{count} of {groups.planned[group]} cells without a threshold, where "
+                "validation lacks a class: there the class with the larger score is "
+                "predicted"
+            )
+        return found
+
+    def _predictions(self, metric: Statistic, split: str) -> pd.DataFrame:
+        """Return the predictions of a side; cells with a score not finite are left out.
+
+        How many of the test side's are left out is kept for the table.
+        """
+        layout = self.layout(metric)
+        keys, spread = _distinct(layout)
+        rows = self._rows.get((tuple(keys), split))
+        if rows is None:
+            rows = self.reader.predictions(keys, split=split)
+            self._rows[tuple(keys), split] = rows
+        rows = spread(rows)
         sound = np.fromiter(
             (np.isfinite(scores).all() for scores in rows.scores), bool, len(rows)
         )
         if sound.all():
             return rows
         bad = np.unique(rows.cell.to_numpy()[~sound])
-        self._unusable[metric] = layout.cells.group.iloc[bad].value_counts()
+        if split == "test":
+            self._unusable[metric] = layout.cells.group.iloc[bad].value_counts()
         return rows[~rows.cell.isin(bad)]
 
 

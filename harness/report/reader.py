@@ -22,8 +22,8 @@ class Reader(Protocol):
     ) -> pd.DataFrame:
         """Return one row per (cell, case): columns as of harness.store.query."""
 
-    def predictions(self, keys: Sequence[str]) -> pd.DataFrame:
-        """Return test predictions: cell, case_id, group_id, y_true, scores."""
+    def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
+        """Return predictions of a side: cell, case_id, group_id, y_true, scores."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StoreReader:
         files = {key: self.table(key, "cases") for key in keys}
         return query.case_scores(files, metric=metric, charge=charge).to_pandas()
 
-    def predictions(self, keys: Sequence[str]) -> pd.DataFrame:
-        """Read the predictions of the test side."""
+    def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
+        """Read the predictions of a side, `test` or `val`."""
         files = {key: self.table(key, "predictions") for key in keys}
-        return query.predictions(files, split="test").to_pandas()
+        return query.predictions(files, split=split).to_pandas()

@@ -6,24 +6,26 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Literal, get_args
 
 from ..schema.errors import UserError, nearest
 from . import latex
+from .sheet import Row, Sheet
 from .table import Block, Entry, Table
 from .text import cells_of, headers
 
 Format = Literal["term", "md", "tex", "csv", "json"]
+Style = Literal["plain", "bold"]
 
 
 def render(
-    table: Table,
+    table: Table | Sheet,
     fmt: str,
     *,
     width: int = 100,
-    style: Literal["plain", "bold"] = "plain",
+    style: Style = "plain",
 ) -> str:
     """Return the table in a format, ending with a newline.
 
@@ -40,23 +42,47 @@ def render(
         raise UserError(msg)
     if fmt == "term":
         return _term(table, width, bold=style == "bold")
-    writer = {"md": _markdown, "tex": latex.render, "csv": _csv, "json": _json}[fmt]
-    return writer(table)
+    if fmt == "md":
+        return _markdown(table)
+    if fmt == "tex":
+        return latex.render(table)
+    return _csv(table) if fmt == "csv" else _json(table)
 
 
-def _term(table: Table, width: int, *, bold: bool) -> str:
+# -- for a terminal -------------------------------------------------------------------
+
+
+def _term(table: Table | Sheet, width: int, *, bold: bool) -> str:
     lines = [table.title, ""]
-    for block in table.blocks():
-        lines.append(block.heading)
-        for budgets in _fitting(table, block, width):
-            lines += [*_grid(table, block, budgets, bold=bold), ""]
-        for note in block.notes:
-            lines += textwrap.wrap(note, width)
-        if block.notes:
-            lines.append("")
+    if isinstance(table, Sheet):
+        for heading, rows in table.parts():
+            lines += [heading] if heading else []
+            lines += [*_sheet_grid(table, rows, bold=bold), ""]
+    else:
+        for block in table.blocks():
+            lines.append(block.heading)
+            for budgets in _fitting(table, block, width):
+                lines += [*_grid(table, block, budgets, bold=bold), ""]
+            for note in block.notes:
+                lines += textwrap.wrap(note, width)
+            if block.notes:
+                lines.append("")
     for note in table.notes:
         lines += textwrap.wrap(note, width)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sheet_grid(sheet: Sheet, rows: Sequence[Row], *, bold: bool) -> list[str]:
+    body = [[column.head for column in sheet.shown], *sheet.texts(rows)]
+    sizes = [max(map(len, column)) for column in zip(*body, strict=True)]
+    lines = []
+    for number, texts in enumerate(body):
+        padded = [text.ljust(size) for text, size in zip(texts, sizes, strict=True)]
+        marked = number > 0 and rows[number - 1].best
+        line = "  ".join(padded).rstrip() + (" *" if marked else "")
+        lines.append(f"\033[1m{line}\033[0m" if bold and marked else line)
+    lines.insert(1, "-" * (sum(sizes) + 2 * (len(sizes) - 1)))
+    return lines
 
 
 def _fitting(table: Table, block: Block, width: int) -> list[tuple[str, ...]]:
@@ -82,8 +108,7 @@ def _grid(
     for method, encoder in block.rows:
         row = [method, encoder]
         for budget in budgets:
-            entry = block.entries.get((method, encoder, budget))
-            row += cells_of(table, entry, star="*")
+            row += cells_of(table, block.entries.get((method, encoder, budget)))
         body.append(row)
     sizes = [max(map(len, column)) for column in zip(*body, strict=True)]
     top = " " * (sizes[0] + 2 + sizes[1])
@@ -104,28 +129,51 @@ def _grid(
     return lines
 
 
-def _markdown(table: Table) -> str:
-    lines = [f"### {table.title}", ""]
-    names = headers(table)
-    for block in table.blocks():
-        lines += [f"**{_escape(block.heading)}**", ""]
-        top = ["method", "encoder"]
-        top += [f"{budget}: {name}" for budget in block.budgets for name in names]
-        lines += [_md_row(top), _md_row(["---"] * len(top))]
-        for method, encoder in block.rows:
-            row = [_escape(method), _escape(encoder)]
-            for budget in block.budgets:
-                entry = block.entries.get((method, encoder, budget))
-                texts = cells_of(table, entry)
-                if entry is not None and entry.best:
-                    texts[0] = f"**{texts[0]}**"
-                row += texts
-            lines.append(_md_row(row))
-        lines += ["", *(f"- {_escape(note)}" for note in block.notes)]
-        if block.notes:
-            lines.append("")
+# -- Markdown -------------------------------------------------------------------------
+
+
+def _markdown(table: Table | Sheet) -> str:
+    lines = [f"### {_escape(table.title)}", ""]
+    if isinstance(table, Sheet):
+        for heading, rows in table.parts():
+            lines += [f"**{_escape(heading)}**", ""] if heading else []
+            lines += [*_md_sheet(table, rows), ""]
+    else:
+        for block in table.blocks():
+            lines += [f"**{_escape(block.heading)}**", "", *_md_block(table, block), ""]
+            lines += [f"- {_escape(note)}" for note in block.notes]
+            if block.notes:
+                lines.append("")
     lines += [f"- {_escape(note)}" for note in table.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _md_block(table: Table, block: Block) -> list[str]:
+    names = headers(table)
+    top = ["method", "encoder"]
+    top += [f"{budget}: {name}" for budget in block.budgets for name in names]
+    lines = [_md_row(top), _md_row(["---"] * len(top))]
+    for method, encoder in block.rows:
+        row = [_escape(method), _escape(encoder)]
+        for budget in block.budgets:
+            entry = block.entries.get((method, encoder, budget))
+            texts = [_escape(text) for text in cells_of(table, entry, star="")]
+            if entry is not None and entry.best:
+                texts[0] = f"**{texts[0]}**"
+            row += texts
+        lines.append(_md_row(row))
+    return lines
+
+
+def _md_sheet(sheet: Sheet, rows: Sequence[Row]) -> list[str]:
+    lines = [_md_row([_escape(column.head) for column in sheet.shown])]
+    lines.append(_md_row(["---"] * len(sheet.shown)))
+    for row, texts in zip(rows, sheet.texts(rows), strict=True):
+        cells = [_escape(text) for text in texts]
+        if row.best:
+            cells = [f"**{text}**" if text else "" for text in cells]
+        lines.append(_md_row(cells))
+    return lines
 
 
 def _md_row(texts: Sequence[str]) -> str:
@@ -138,32 +186,54 @@ def _escape(text: str) -> str:
     return text
 
 
-def _csv(table: Table) -> str:
-    """One line per entry with unrounded numbers; nothing where there is no number."""
+# -- for programs ---------------------------------------------------------------------
+
+
+def _csv(table: Table | Sheet) -> str:
+    """One line per number with unrounded values; nothing where there is none.
+
+    keys: folder names of the evaluations behind it, separated by spaces.
+    """
     out = io.StringIO()
-    names = ["metric", "kind", *(field.name for field in fields(Entry)), "missing"]
+    if isinstance(table, Sheet):
+        names = [*(column.name for column in table.columns), "best", "keys"]
+        records: Iterable[Mapping[str, object]] = table.records()
+    else:
+        names = ["metric", "kind", *(field.name for field in fields(Entry)), "missing"]
+        records = _records(table)
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    for row in _records(table):
-        writer.writerow({"metric": table.metric, "kind": table.kind, **row})
+    for row in records:
+        keys = row["keys"]
+        assert isinstance(keys, (list, tuple))
+        writer.writerow({**row, "keys": " ".join(keys)})
     return out.getvalue()
 
 
 def _records(table: Table) -> list[dict[str, object]]:
-    return [{**asdict(entry), "missing": entry.missing} for entry in table.entries]
+    of_table = {"metric": table.metric, "kind": table.kind}
+    return [{**of_table, **asdict(e), "missing": e.missing} for e in table.entries]
 
 
-def _json(table: Table) -> str:
-    document = {
-        "metric": table.metric,
-        "kind": table.kind,
-        "title": table.title,
-        "level": table.level,
-        "entries": _records(table),
-        "notes": list(table.notes),
-        "block_notes": [
-            {"task": task, "protocol": protocol, "notes": list(notes)}
-            for (task, protocol), notes in table.block_notes.items()
-        ],
-    }
+def _json(table: Table | Sheet) -> str:
+    document: dict[str, object] = {"title": table.title}
+    if isinstance(table, Sheet):
+        document |= {
+            "name": table.name,
+            "columns": {column.name: column.head for column in table.columns},
+            "rows": table.records(),
+            "notes": list(table.notes),
+        }
+    else:
+        document |= {
+            "metric": table.metric,
+            "kind": table.kind,
+            "level": table.level,
+            "entries": _records(table),
+            "notes": list(table.notes),
+            "block_notes": [
+                {"task": task, "protocol": protocol, "part": part, "notes": list(notes)}
+                for (task, protocol, part), notes in table.block_notes.items()
+            ],
+        }
     return json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -40,6 +40,17 @@ class TaskFacts:
     cases: int = 0
     modality: str = ""
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What can be said of it: its metrics, and what its predictions give besides."""
+        more = ("f1", "sens", "spec") if self.kind == "classification" else ()
+        return (*self.metrics, *more)
+
+    @property
+    def of_two(self) -> bool:
+        """Whether it is a classification into two classes."""
+        return len(self.classes) == 2
+
     @classmethod
     def of(cls, spec: TaskSpec | Mapping[str, Any]) -> TaskFacts:
         """Read a specification, or its JSON as spec.json holds it."""
@@ -83,7 +94,7 @@ class Scope:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Every metric that a task scores, in the order of the tasks."""
+        """Every metric that a task lists, in the order of the tasks."""
         return tuple(dict.fromkeys(m for t in self.tasks.values() for m in t.metrics))
 
 

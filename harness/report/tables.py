@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
 
 from ..schema.errors import UserError, nearest
-from ..schema.task import Metric
 from . import captions
 from .estimates import Found, Wanted, of_cases, of_predictions
 from .evidence import Evidence
-from .table import LOWER_IS_BETTER, RANGES, Entry, Kind, Table, budget_order
+from .table import (
+    LOWER_IS_BETTER,
+    MEASURES,
+    RANGES,
+    BlockKey,
+    Entry,
+    Kind,
+    Measure,
+    Table,
+    block_of,
+    budget_order,
+)
 
 
 def build(metric: str, evidence: Evidence, *, kind: Kind = "scores") -> Table:
@@ -30,21 +39,50 @@ def build(metric: str, evidence: Evidence, *, kind: Kind = "scores") -> Table:
     if not wanted.places:
         msg = "a gap needs two label budgets of one method, task and protocol"
         raise UserError(msg)
-    shared: Mapping[str, tuple[int, int]] = {}
-    options, scope = evidence.options, evidence.scope
     if name == "dice" or name == "hd95":
-        rule = evidence.policy(name)
-        drawn = ""
         found = of_cases(name, wanted, evidence)
     else:
-        rule = None
-        drawn = f"{options.draws:,} draws, seed {options.seed}"
         found = of_predictions(name, wanted, evidence)
+    return _finished(name, kind, evidence, _entries(found, wanted, name, kind))
+
+
+def auc_per_class(evidence: Evidence) -> Table:
+    """Return the AUC of each class against the rest: a block per task and class.
+
+    Raises UserError where there is nothing to show.
+    """
+    wanted = Wanted.of(evidence.layout("auc"), "scores")
+    tasks = evidence.scope.tasks
+    most = max(len(facts.classes) for facts in tasks.values())
+    entries: list[Entry] = []
+    for number in range(most):
+        found = of_predictions("auc", wanted, evidence, only=number)
+        entries += [
+            replace(entry, part=tasks[entry.task].classes[number])
+            for entry in _entries(found, wanted, "auc", "scores")
+            if number < len(tasks[entry.task].classes)
+        ]
+    order = {task: place for place, task in enumerate(_tasks(entries))}
+    entries.sort(key=lambda entry: order[entry.task])
+    return _finished("auc", "scores", evidence, tuple(entries))
+
+
+def _finished(
+    name: Measure, kind: Kind, evidence: Evidence, entries: tuple[Entry, ...]
+) -> Table:
+    """Return the table of some entries, with everything that has to be said of them."""
+    options, scope = evidence.options, evidence.scope
+    shared: Mapping[str, tuple[int, int]] = {}
+    rule, drawn = None, ""
+    if name == "dice" or name == "hd95":
+        rule = evidence.policy(name)
+    else:
+        drawn = f"{options.draws:,} draws, seed {options.seed}"
         shared = {task: one.shared for task, one in evidence.drawn(name).items()}
-    entries = _entries(found, wanted, name, kind)
     notes = captions.general(
-        name, kind, layout, entries, level=options.level, policy=rule, drawn=drawn
-    )
+        name, kind, evidence.layout(name), entries,
+        level=options.level, policy=rule, drawn=drawn,
+    )  # fmt: skip
     return Table(
         metric=name,
         kind=kind,
@@ -58,20 +96,19 @@ def build(metric: str, evidence: Evidence, *, kind: Kind = "scores") -> Table:
     )
 
 
-def _known(metric: str) -> Metric:
-    known = get_args(Metric)
+def _known(metric: str) -> Measure:
+    known = MEASURES
     if metric not in known:
         msg = (
             f"no table {metric!r}: expected one of {', '.join(known)}."
             f"{nearest(metric, known)}"
         )
         raise UserError(msg)
-    found: Metric = known[known.index(metric)]
-    return found
+    return known[known.index(metric)]
 
 
 def _entries(
-    found: Found, wanted: Wanted, metric: Metric, kind: Kind
+    found: Found, wanted: Wanted, metric: Measure, kind: Kind
 ) -> tuple[Entry, ...]:
     """Order and clip entries, fill in the missing ones, and mark the best."""
     entries = [found.get(place) or wanted.blank(place) for place in wanted.places]
@@ -88,11 +125,11 @@ def _entries(
     return tuple(_marked(entries, metric) if kind == "scores" else entries)
 
 
-def _marked(entries: list[Entry], metric: Metric) -> list[Entry]:
+def _marked(entries: list[Entry], metric: Measure) -> list[Entry]:
     """Mark the best of each complete column, if its interval is shown."""
-    columns: dict[tuple[str, str, str], list[int]] = {}
+    columns: dict[tuple[str, ...], list[int]] = {}
     for place, e in enumerate(entries):
-        columns.setdefault((e.task, e.protocol, e.budget), []).append(place)
+        columns.setdefault((*block_of(e), e.budget), []).append(place)
     marked = list(entries)
     for some in columns.values():
         if len(some) < 2 or any(entries[i].missing for i in some):
@@ -116,17 +153,17 @@ def _tasks(entries: Iterable[Entry]) -> list[str]:
 def _block_notes(
     entries: Sequence[Entry],
     evidence: Evidence,
-    metric: Metric,
+    metric: Measure,
     shared: Mapping[str, tuple[int, int]],
-) -> dict[tuple[str, str], tuple[str, ...]]:
-    blocks: dict[tuple[str, str], list[Entry]] = {}
+) -> dict[BlockKey, tuple[str, ...]]:
+    blocks: dict[BlockKey, list[Entry]] = {}
     for entry in entries:
-        blocks.setdefault((entry.task, entry.protocol), []).append(entry)
+        blocks.setdefault(block_of(entry), []).append(entry)
     scope = evidence.scope
     return {
-        (task, protocol): captions.of_block(
-            task, scope.tasks[task], some,
+        key: captions.of_block(
+            key[0], scope.tasks[key[0]], some,
             metric=metric, available=scope.available, shared=shared,
         )
-        for (task, protocol), some in blocks.items()
+        for key, some in blocks.items()
     }  # fmt: skip

@@ -6,6 +6,7 @@ from .table import Entry, Table, show
 
 _NOTHING = "missing"
 _UNDEFINED = "undefined"
+CLOSE, POOR = "~", "!"  # not separable from the best; the interval covers too rarely
 
 
 def headers(table: Table) -> list[str]:
@@ -21,15 +22,20 @@ def counts_errors(table: Table) -> bool:
     return table.kind == "scores" and table.metric in ("dice", "hd95")
 
 
-def cells_of(table: Table, entry: Entry | None, *, star: str = "") -> list[str]:
-    """Return the texts of one entry, as many as there are headers."""
+def cells_of(table: Table, entry: Entry | None, *, star: str = "*") -> list[str]:
+    """Return the texts of one entry, as many as there are headers.
+
+    star: marks the best, where nothing else does.
+    """
     blank = [""] * (len(headers(table)) - 1)
     if entry is None:
         return ["", *blank]
     if entry.mean is None:
         text = _NOTHING if entry.done < entry.planned else _UNDEFINED
         return [text + _missing(entry), *blank]
-    texts = [value(table, entry) + (star if entry.best else "") + _missing(entry)]
+    marks = (POOR if entry.poor else "") + (star if entry.best else "")
+    marks += CLOSE if entry.close else ""
+    texts = [value(table, entry) + marks + _missing(entry)]
     texts.append(f"{entry.cases} x {entry.seeds}")
     if counts_errors(table):
         texts.append(f"{entry.misses} / {entry.false_alarms}")

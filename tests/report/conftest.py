@@ -74,8 +74,8 @@ class MadeReader:
         ]  # fmt: skip
         return pd.DataFrame(rows).astype({"score": "float64"})
 
-    def predictions(self, keys):
-        rng = np.random.default_rng(0)
+    def predictions(self, keys, *, split="test"):
+        rng = np.random.default_rng(0 if split == "test" else 1)
         y = np.arange(60) % 3
         if "auc" in self.blind:
             y = y * 0

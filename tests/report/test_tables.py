@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from harness.report.captions import ONE_PRETRAINING
+from harness.report.tables import auc_per_class, build
 from harness.schema.errors import DataError, UserError
 
 
@@ -207,8 +208,8 @@ def test_cells_that_disagree_about_the_truth_are_refused(
     make_table, make_cells, make_reader, tasks
 ):
     class Changed(type(make_reader())):
-        def predictions(self, keys):
-            rows = super().predictions(keys)
+        def predictions(self, keys, **_):
+            rows = super().predictions(keys, **_)
             rows.loc[70, "y_true"] = (rows.y_true[70] + 1) % 3
             return rows
 
@@ -220,8 +221,8 @@ def test_cases_that_not_all_cells_have_are_left_out_and_said(
     make_table, make_cells, make_reader, tasks
 ):
     class Fewer(type(make_reader())):
-        def predictions(self, keys):
-            return super().predictions(keys).drop(index=[3, 70])
+        def predictions(self, keys, **_):
+            return super().predictions(keys, **_).drop(index=[3, 70])
 
     table = make_table("auc", make_cells(tasks=("nodules",)), Fewer(), tasks)
     assert {e.cases for e in table.entries} == {58}
@@ -263,8 +264,8 @@ def test_predictions_that_are_not_finite_are_left_out_and_said(
     make_table, make_cells, make_reader, tasks
 ):
     class Broken(type(make_reader())):
-        def predictions(self, keys):
-            rows = super().predictions(keys)
+        def predictions(self, keys, **_):
+            rows = super().predictions(keys, **_)
             rows.at[3, "scores"] = [np.nan, 0.5, 0.5]
             return rows
 
@@ -274,3 +275,72 @@ def test_predictions_that_are_not_finite_are_left_out_and_said(
     notes = [note for block in table.blocks() for note in block.notes]
     said = "random (swin), 5-shot: left out 1 of 3 cells: scores not finite."
     assert said in notes
+
+
+def test_f1_sensitivity_and_specificity(make_table, make_cells, make_reader, tasks):
+    cells = make_cells(tasks=("nodules",))
+    for metric, words in (
+        ("f1", "largest score"),
+        ("sens", "on validation cases"),
+        ("spec", "on validation cases"),
+    ):
+        table = make_table(metric, cells, make_reader(), tasks)
+        entry = of(table, "mae", "100%")
+        assert 0.4 < entry.low < entry.mean < entry.high <= 1
+        assert any(words in note for note in table.notes)
+
+
+def test_without_a_threshold_it_says_so(
+    make_table, make_cells, make_reader, make_spec
+):
+    target = {"name": "risk", "classes": ("low", "high")}
+    tasks = {"nodules": make_spec("classification", target=target)}
+
+    class Short(type(make_reader())):
+        def predictions(self, keys, *, split="test"):
+            rows = super().predictions(keys, split=split)
+            rows["y_true"] %= 2
+            rows["scores"] = rows.scores.map(lambda s: s[:2])
+            return rows if split == "test" else rows[(rows.cell > 0) | (rows.y_true > 0)]
+
+    table = make_table("sens", make_cells(tasks=("nodules",)), Short(), tasks)
+    notes = [note for block in table.blocks() for note in block.notes]
+    assert (
+        "random (swin), 5-shot: 1 of 3 cells without a threshold, where validation lacks "
+        "a class: there the class with the larger score is predicted."
+    ) in notes
+    assert sum("without a threshold" in note for note in notes) == 1
+
+
+def test_auc_of_each_class(make_evidence, make_cells, make_reader, make_spec):
+    tasks = {
+        "grades": make_spec("classification"),
+        "nodules": make_spec(
+            "classification", target={"name": "risk", "classes": ("low", "high")}
+        ),
+    }
+    cells = make_cells(tasks=("grades", "nodules"))
+
+    class Two(type(make_reader())):
+        def predictions(self, keys, **_):
+            rows = super().predictions(keys, **_)
+            two = [key.split("/")[1] == "nodules" for key in keys]
+            of_two = rows.cell.map(dict(enumerate(two))).to_numpy()
+            rows.loc[of_two, "y_true"] %= 2
+            rows.loc[of_two, "scores"] = rows.scores[of_two].map(lambda s: s[:2])
+            return rows
+
+    evidence = make_evidence(cells, Two(), tasks)
+    table = auc_per_class(evidence)
+    assert [block.heading for block in table.blocks()] == [
+        "grades, finetune, x", "grades, finetune, y", "grades, finetune, z",
+        "nodules, finetune, low", "nodules, finetune, high",
+    ]  # fmt: skip
+    assert all(0.5 < e.mean <= 1 for e in table.entries)
+    macro = build("auc", evidence)
+    mine = [e for e in table.entries if (e.task, e.method) == ("grades", "mae")]
+    want = [e for e in macro.entries if (e.task, e.method) == ("grades", "mae")]
+    for budget in ("5-shot", "100%"):
+        each = [e.mean for e in mine if e.budget == budget]
+        (mean,) = [e.mean for e in want if e.budget == budget]
+        assert sum(each) / 3 == pytest.approx(mean)
