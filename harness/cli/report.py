@@ -15,9 +15,9 @@ from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
     from ..plan import Plan
+    from ..report.catalogue import Shown
     from ..report.evidence import Evidence, Options
     from ..report.scope import Scope
-    from ..report.table import Table
     from ..store import Store
 
 SUFFIX = {"md": "md", "tex": "tex", "csv": "csv", "json": "json", "term": "txt"}
@@ -32,8 +32,8 @@ def add_parser(commands: Any) -> None:
     command.add_argument(
         "--table",
         metavar="NAME",
-        help="dice, hd95, auc, kappa, or gap (between label budgets); without it, every "
-        "metric of the benchmark is printed and written",
+        help="one table: dice, hd95, auc, kappa, f1, sens, spec, auc-per-class, gap "
+        "(between label budgets), cost, params; without it all are written",
     )
     command.add_argument(
         "--format",
@@ -70,7 +70,7 @@ def report(args: argparse.Namespace) -> Exit:
     out = args.out if args.out is not None else scope.folder
     formats = _formats(args)
     evidence = _evidence(scope, store, _options(args))
-    drawn = _draw(evidence, args.table)
+    drawn, left_out = _draw(evidence, args.table)
     if args.json:
         from ..report.render import render
 
@@ -83,6 +83,8 @@ def report(args: argparse.Namespace) -> Exit:
         written += _write(table, out / "tables" / stem, formats - {"term"})
     if args.table is None and args.format is None:
         written += illustrate(evidence, drawn, plan, store, out)
+    for sentence in left_out:
+        say(sentence)
     _close(scope, plan, store, out, written)
     return Exit.DONE
 
@@ -134,11 +136,13 @@ def print_report(plan: Plan, store: Store) -> None:
 
     scope = scope_of_plan(plan)
     evidence = _evidence(scope, store)
-    drawn = _draw(evidence)
+    drawn, left_out = _draw(evidence)
     _print(drawn)
     written = illustrate(evidence, drawn, plan, store, scope.folder)
     for stem, table in drawn.items():
         written += _write(table, scope.folder / "tables" / stem, set(WRITTEN))
+    for sentence in left_out:
+        say(sentence)
     _close(scope, plan, store, scope.folder, written)
 
 
@@ -175,13 +179,23 @@ def _evidence(scope: Scope, store: Store, options: Options | None = None) -> Evi
     return Evidence(scope, StoreReader.of(store), options)
 
 
-def _draw(evidence: Evidence, name: str | None = None) -> dict[str, Table]:
-    from ..report.catalogue import tables
+def _draw(
+    evidence: Evidence, name: str | None = None
+) -> tuple[dict[str, Shown], list[str]]:
+    """Return the tables by file stem, and a sentence for each that is left out."""
+    from ..report.catalogue import NotShown, tables
 
-    return dict(tables(evidence, name))
+    drawn: dict[str, Shown] = {}
+    left_out: list[str] = []
+    for stem, table in tables(evidence, name):
+        if isinstance(table, NotShown):
+            left_out.append(f"No table {table.name}: {table.reason}.")
+        else:
+            drawn[stem] = table
+    return drawn, left_out
 
 
-def _print(drawn: dict[str, Table]) -> None:
+def _print(drawn: dict[str, Shown]) -> None:
     import shutil
 
     from ..report.render import render
@@ -193,7 +207,7 @@ def _print(drawn: dict[str, Table]) -> None:
         say(render(table, "term", width=max(60, width), style=style))
 
 
-def _write(table: Table, stem: Path, formats: set[str]) -> list[Path]:
+def _write(table: Shown, stem: Path, formats: set[str]) -> list[Path]:
     from ..report.files import write_text
     from ..report.render import render
 

@@ -15,10 +15,12 @@ from ..analyse.weighted import THRESHOLDED, Statistic
 from ..metrics.classification import Weights
 from ..schema.errors import UserError
 from .scope import CELLS, Scope
+from .table import MEASURES
 
 if TYPE_CHECKING:
     from .reader import Reader
 
+_NO_CELL = "no cell matches: check the benchmark file and the filter"
 _NOTHING = pd.Series(dtype="int64")
 CASE_METRICS: tuple[CaseMetric, ...] = ("dice", "hd95")
 
@@ -70,8 +72,7 @@ class Evidence:
         """Return the cells whose task has the metric. Raises UserError if none has."""
         cells, tasks = self.scope.cells, self.scope.tasks
         if not len(cells):
-            msg = "no cell matches: check the benchmark file and the filter"
-            raise UserError(msg)
+            raise UserError(_NO_CELL)
         having = [
             name for name in cells.task.unique() if metric in tasks[name].measures
         ]
@@ -100,6 +101,30 @@ class Evidence:
                 raise UserError(msg)
             found = self._layouts[metric] = lay_out(cells)
         return found
+
+    def possible(self, name: str) -> bool:
+        """Tell whether a task could have what is called `name`, if it is a metric."""
+        measures = {m for facts in self.scope.tasks.values() for m in facts.measures}
+        return name not in MEASURES or name in measures
+
+    def check_any(self) -> None:
+        """Raise UserError where no cell at all is in scope, or none is published."""
+        cells = self.scope.cells
+        if not len(cells):
+            raise UserError(_NO_CELL)
+        if not (cells.state == "done").any():
+            msg = (
+                f"nothing to show yet: none of {len(cells)} cells is published; start "
+                "them with: harness run"
+            )
+            raise UserError(msg)
+
+    def shown_metrics(self) -> list[str]:
+        """Return the metrics that tasks list and of which a cell is published."""
+        cells, tasks = self.scope.cells, self.scope.tasks
+        done = cells[cells.state == "done"].task.unique()
+        listed = {metric for name in done for metric in tasks[name].metrics}
+        return [metric for metric in MEASURES if metric in listed]
 
     def policy(self, metric: CaseMetric) -> Policy:
         """Return what undefined values of a metric count as."""

@@ -15,9 +15,9 @@ from ..analyse.compare import Comparison, Pairs
 from ..analyse.compare_cases import compare_cases
 from ..analyse.compare_runs import compare_runs
 from ..analyse.scores import CaseMetric
-from ..schema.task import Metric
 from ..store.index import Done
-from .table import LOWER_IS_BETTER, budget_order
+from .sheet import Sheet
+from .table import LOWER_IS_BETTER, Measure, Table, budget_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .evidence import Evidence
     from .figures.style import Looks
     from .scope import Scope
-    from .table import Table
 
 
 class Place(NamedTuple):
@@ -43,7 +42,7 @@ class Findings:
     """
 
     evidence: Evidence
-    tables: Mapping[str, Table]
+    tables: Mapping[str, Table | Sheet]
     published: Done
 
     @property
@@ -68,9 +67,11 @@ class Findings:
         cells = self.scope.cells
         return cells[cells.state == "done"]
 
-    def means(self) -> Iterator[tuple[Metric, Table]]:
-        """Yield the tables of means by metric."""
+    def means(self) -> Iterator[tuple[Measure, Table]]:
+        """Yield the tables of means over all structures or classes, by metric."""
         for table in self.tables.values():
+            if isinstance(table, Sheet) or table.by_part:
+                continue
             if table.kind == "scores":
                 yield table.metric, table
 
@@ -84,7 +85,7 @@ class Findings:
         cells = self.done
         pairs = dict.fromkeys(zip(cells.task, cells.protocol, strict=True))
         tasks = self.scope.tasks
-        return [Place(*pair) for pair in pairs if metric in tasks[pair[0]].metrics]
+        return [Place(*pair) for pair in pairs if metric in tasks[pair[0]].measures]
 
     def budgets(self, place: Place) -> list[str]:
         """Return the label budgets of published cells, the smallest first."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
@@ -12,6 +11,12 @@ import pandas as pd
 from ..analyse.scores import Charge
 from ..schema.scores import Reason
 from ..store import Store, query
+from ..store.index import Done
+
+# What was noted of a node: seconds, GPU-hours, bytes, numbers of parameters and cases.
+MEASURED = (
+    "wall_s", "gpu_h", "peak_mem", "peak_gpu_mem", "trainable_params", "n_train",
+)  # fmt: skip
 
 
 class Reader(Protocol):
@@ -25,12 +30,15 @@ class Reader(Protocol):
     def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
         """Return predictions of a side: cell, case_id, group_id, y_true, scores."""
 
+    def measured(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Return one row per key that is published: key and the columns MEASURED."""
+
 
 @dataclass(frozen=True)
 class StoreReader:
-    """Reads the tables of evaluate nodes. table: (key, name of a table) -> file."""
+    """Reads what a store has published. done: as of one moment."""
 
-    table: Callable[[str, str], Path]
+    done: Done
 
     @classmethod
     def of(cls, store: Store) -> StoreReader:
@@ -38,16 +46,27 @@ class StoreReader:
 
         Asking for a table of a node that is not published raises KeyError.
         """
-        return cls(store.done().table)
+        return cls(store.done())
 
     def case_scores(
         self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
     ) -> pd.DataFrame:
         """Aggregate the structures of each case, in DuckDB."""
-        files = {key: self.table(key, "cases") for key in keys}
+        files = {key: self.done.table(key, "cases") for key in keys}
         return query.case_scores(files, metric=metric, charge=charge).to_pandas()
 
     def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
         """Read the predictions of a side, `test` or `val`."""
-        files = {key: self.table(key, "predictions") for key in keys}
+        files = {key: self.done.table(key, "predictions") for key in keys}
         return query.predictions(files, split=split).to_pandas()
+
+    def measured(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Take what the manifests say."""
+        rows = []
+        for key in keys:
+            if key in self.done:
+                run = self.done[key].run
+                run = {**run, "peak_mem": run.get("peak_mem_bytes")}
+                rows.append({"key": key, **{name: run.get(name) for name in MEASURED}})
+        found = pd.DataFrame(rows, columns=["key", *MEASURED])
+        return found.astype(dict.fromkeys(MEASURED, "float64"))

@@ -127,7 +127,7 @@ def test_the_gap_between_budgets(run, bench):
     [
         (
             ["--table", "dise"],
-            "no table 'dise': expected one of dice, hd95, auc, kappa",
+            "no table 'dise': expected one of dice, hd95, auc, kappa, f1",
         ),
         (
             ["--table", "auc"],
@@ -207,3 +207,22 @@ def test_a_benchmark_file_that_was_named_must_be_there(run, bench):
     code, _, err = run("report", "-b", "other.yaml")
     assert code == 2
     assert "other.yaml" in err
+
+
+def test_what_is_not_finished_is_said_and_the_rest_is_written(run, bench):
+    publish(bench)
+    code, out, err = run("report")
+    assert (code, err) == (0, "")
+    assert "No table auc: nothing to show yet: none of 12 cells with auc" in out
+    assert "not published yet." in out
+    tables = bench.root / "reports/benchmark/tables"
+    assert (tables / "dice.md").exists()
+    assert not (tables / "auc.md").exists()
+    assert (tables / "cost.csv").exists()
+    code, out, _ = run("report", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert {"dice", "hd95", "gap-dice", "cost"} <= set(document)
+    keys = document["cost"]["rows"][0]["keys"]
+    assert keys
+    assert all(len(key) == 16 for key in keys)
