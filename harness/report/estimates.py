@@ -141,10 +141,10 @@ def of_predictions(
         measure: Callable[..., Intervals | None]
         measure = source.interval if len(place) == 1 else source.gap
         intervals = measure(*place, level=level)
+        blank = found.get(place) or wanted.blank(place)
         if intervals is None:
-            reason = "undefined on these test cases, where a class is absent"
-            found[place] = replace(wanted.blank(place), reason=reason)
+            absent = "undefined on these test cases, where a class is absent"
+            found[place] = replace(blank, reason=blank.reason or absent)
         else:
-            blank = found.get(place) or wanted.blank(place)
             found[place] = wanted.estimate(blank, intervals, 0)
     return found

@@ -194,9 +194,8 @@ class Evidence:
         ]
         for group, count in cells.group.iloc[without].value_counts().items():
             found[int(str(group))] = (
-                f"{count} of {groups.planned[group]} cells without a threshold, where "
-                "validation lacks a class: there the class with the larger score is "
-                "predicted"
+                f"undefined: {count} of {groups.planned[group]} cells have no threshold, "
+                "for their validation cases lack a class"
             )
         return found
 

@@ -290,9 +290,7 @@ def test_f1_sensitivity_and_specificity(make_table, make_cells, make_reader, tas
         assert any(words in note for note in table.notes)
 
 
-def test_without_a_threshold_it_says_so(
-    make_table, make_cells, make_reader, make_spec
-):
+def test_without_a_threshold_it_says_so(make_table, make_cells, make_reader, make_spec):
     target = {"name": "risk", "classes": ("low", "high")}
     tasks = {"nodules": make_spec("classification", target=target)}
 
@@ -301,15 +299,19 @@ def test_without_a_threshold_it_says_so(
             rows = super().predictions(keys, split=split)
             rows["y_true"] %= 2
             rows["scores"] = rows.scores.map(lambda s: s[:2])
-            return rows if split == "test" else rows[(rows.cell > 0) | (rows.y_true > 0)]
+            return (
+                rows if split == "test" else rows[(rows.cell > 0) | (rows.y_true > 0)]
+            )
 
     table = make_table("sens", make_cells(tasks=("nodules",)), Short(), tasks)
     notes = [note for block in table.blocks() for note in block.notes]
     assert (
-        "random (swin), 5-shot: 1 of 3 cells without a threshold, where validation lacks "
-        "a class: there the class with the larger score is predicted."
+        "random (swin), 5-shot: undefined: 1 of 3 cells have no threshold, for their "
+        "validation cases lack a class."
     ) in notes
-    assert sum("without a threshold" in note for note in notes) == 1
+    assert sum("no threshold" in note for note in notes) == 1
+    assert of(table, "random", "5-shot").mean is None
+    assert of(table, "random", "100%").mean is not None
 
 
 def test_auc_of_each_class(make_evidence, make_cells, make_reader, make_spec):
