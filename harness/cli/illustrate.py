@@ -11,15 +11,15 @@ from .output import say
 
 if TYPE_CHECKING:
     from ..plan import Plan
+    from ..report.catalogue import Shown
     from ..report.evidence import Evidence
     from ..report.page import Standing
-    from ..report.table import Table
     from ..store import Store
 
 
 def illustrate(
     evidence: Evidence,
-    tables: Mapping[str, Table],
+    drawn: Mapping[str, Shown],
     plan: Plan | None,
     store: Store,
     out: Path,
@@ -32,8 +32,12 @@ def illustrate(
     from ..report.figures import NothingToDraw, draw, save
     from ..report.findings import Findings
     from ..report.page import Account, save_page
+    from ..report.sheet import Sheet
+    from ..report.table import Table
 
-    findings = Findings(evidence, tables, store.done())
+    tables = {stem: one for stem, one in drawn.items() if isinstance(one, Table)}
+    sheets = {stem: one for stem, one in drawn.items() if isinstance(one, Sheet)}
+    findings = Findings(evidence, tables, store.done(), sheets)
     drawings = list(draw(findings))
     written: list[Path] = []
     for drawing in drawings:

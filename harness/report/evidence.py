@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..analyse.blocks import Blocks, blocks_of_cases, blocks_of_runs, complete
 from ..analyse.classified import Drawn, choose_thresholds, draw_groups
+from ..analyse.compare import Comparison, Pairs
+from ..analyse.compare_cases import compare_cases
+from ..analyse.compare_runs import compare_runs
 from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, policy, stack
 from ..analyse.weighted import THRESHOLDED, Statistic
 from ..metrics.classification import Weights
 from ..schema.errors import UserError
+from ..schema.style import Style
 from .scope import CELLS, Scope
-from .table import MEASURES
+from .table import LOWER_IS_BETTER, MEASURES, Measure
 
 if TYPE_CHECKING:
     from .reader import Reader
@@ -32,7 +37,7 @@ class Options:
     level: of intervals; alpha: of tests; seed, draws: of every bootstrap; undefined:
     {metric: policy name}; baseline: the method that others are compared with (none: the
     one without pretraining, of the same encoder); allow_incomplete: rank although cells
-    are missing.
+    are missing; style: tests, corrections and intervals (None: the default ones).
     """
 
     level: float = 0.95
@@ -42,6 +47,7 @@ class Options:
     undefined: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     allow_incomplete: bool = False
+    style: Style | None = None
 
 
 class Evidence:
@@ -66,6 +72,8 @@ class Evidence:
         self._drawn: dict[tuple[str, int | None], dict[str, Drawn]] = {}
         self._rows: dict[tuple[tuple[str, ...], str], pd.DataFrame] = {}
         self._thresholds: dict[str, dict[int, float | None]] = {}
+        self._compared: dict[tuple[str, str], list[Comparison]] = {}
+        self._blocks: dict[str, Blocks] = {}
         self._unusable: dict[str, pd.Series] = {}
 
     def cells(self, metric: str) -> pd.DataFrame:
@@ -152,8 +160,15 @@ class Evidence:
         found = self._drawn.get((metric, only))
         if found is None:
             layout = self.layout(metric)
+            rows = self._predictions(metric, "test")
+            if only is not None:
+                having = {
+                    n for n, f in self.scope.tasks.items() if only < len(f.classes)
+                }
+                mine = layout.cells.task.isin(having).to_numpy()
+                rows = rows[mine[rows.cell.to_numpy()]]
             found = self._drawn[metric, only] = draw_groups(
-                self._predictions(metric, "test"),
+                rows,
                 layout,
                 metric,
                 kappa_weights=kappa_weights(self.scope),
@@ -176,6 +191,52 @@ class Evidence:
             rows = self._predictions(metric, "val")
             found = self._thresholds[metric] = choose_thresholds(rows)
         return found
+
+    def comparisons(self, metric: Measure, pairs: Pairs) -> list[Comparison]:
+        """Return tests of each method against the baseline, or of all pairs.
+
+        Effect sizes come with those against the baseline only. Raises UserError where
+        there is no baseline.
+        """
+        found = self._compared.get((metric, pairs))
+        if found is None:
+            options, layout = self.options, self.layout(metric)
+            if metric == "dice" or metric == "hd95":
+                found = compare_cases(
+                    self.stacked(metric), layout, baseline=options.baseline,
+                    pairs=pairs, choices=options.style, alpha=options.alpha,
+                    level=options.level, seed=options.seed,
+                    effects=pairs == "baseline",
+                    lower_is_better=metric in LOWER_IS_BETTER,
+                )  # fmt: skip
+            else:
+                found = compare_runs(
+                    self.drawn(metric), layout, baseline=options.baseline, pairs=pairs,
+                    choices=options.style, alpha=options.alpha, level=options.level,
+                    seed=options.seed,
+                )  # fmt: skip
+            self._compared[metric, pairs] = found
+        return found
+
+    def blocks(self, metric: Measure) -> Blocks:
+        """Return scores of methods side by side on tasks, for rankings.
+
+        Raises UserError where some are missing and the options do not allow that.
+        """
+        found = self._blocks.get(metric)
+        if found is None:
+            options, layout = self.options, self.layout(metric)
+            if metric == "dice" or metric == "hd95":
+                found = blocks_of_cases(
+                    self.stacked(metric), layout, seed=options.seed,
+                    draws=options.draws, lower_is_better=metric in LOWER_IS_BETTER,
+                )  # fmt: skip
+            else:
+                found = blocks_of_runs(
+                    self.drawn(metric), layout, seed=options.seed, draws=options.draws
+                )
+            self._blocks[metric] = found
+        return complete(found, allow_incomplete=self.options.allow_incomplete)
 
     def remarks(self, metric: Statistic) -> Mapping[int, str]:
         """Return what has to be said of a group's cells, by the group's place."""

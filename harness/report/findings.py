@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..analyse.blocks import Blocks, blocks_of_cases, blocks_of_runs, complete
+from ..analyse.blocks import Blocks
 from ..analyse.compare import Comparison, Pairs
-from ..analyse.compare_cases import compare_cases
-from ..analyse.compare_runs import compare_runs
 from ..analyse.scores import CaseMetric
 from ..store.index import Done
 from .sheet import Sheet
-from .table import LOWER_IS_BETTER, Measure, Table, budget_order
+from .table import Measure, Table, budget_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +36,13 @@ class Place(NamedTuple):
 class Findings:
     """Everything a report shows, before it is drawn.
 
-    tables: by file stem; published: what was published when the report was begun.
+    tables, sheets: by file stem; published: what was published when the report was begun.
     """
 
     evidence: Evidence
-    tables: Mapping[str, Table | Sheet]
+    tables: Mapping[str, Table]
     published: Done
+    sheets: Mapping[str, Sheet] = field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
@@ -70,9 +69,7 @@ class Findings:
     def means(self) -> Iterator[tuple[Measure, Table]]:
         """Yield the tables of means over all structures or classes, by metric."""
         for table in self.tables.values():
-            if isinstance(table, Sheet) or table.by_part:
-                continue
-            if table.kind == "scores":
+            if table.kind == "scores" and not table.by_part:
                 yield table.metric, table
 
     def heading(self, task: str) -> str:
@@ -126,62 +123,13 @@ class Findings:
             )
         return pd.concat(frames) if frames else pd.DataFrame(columns=names)
 
-    @cached_property
-    def _compared(self) -> dict[tuple[str, str], list[Comparison]]:
-        return {}
+    def comparisons(self, metric: Measure, pairs: Pairs) -> list[Comparison]:
+        """Return tests of each method against the baseline, or of all pairs."""
+        return self.evidence.comparisons(metric, pairs)
 
-    def comparisons(self, metric: Metric, pairs: Pairs) -> list[Comparison]:
-        """Return tests of each method against the baseline, or of all pairs.
-
-        Effect sizes come with those against the baseline only. Raises UserError where
-        there is no baseline.
-        """
-        found = self._compared.get((metric, pairs))
-        if found is None:
-            evidence, options = self.evidence, self.evidence.options
-            layout = evidence.layout(metric)
-            if metric == "dice" or metric == "hd95":
-                found = compare_cases(
-                    evidence.stacked(metric), layout, baseline=options.baseline,
-                    pairs=pairs, alpha=options.alpha, level=options.level,
-                    seed=options.seed, effects=pairs == "baseline",
-                    lower_is_better=metric in LOWER_IS_BETTER,
-                )  # fmt: skip
-            else:
-                found = compare_runs(
-                    evidence.drawn(metric), layout, baseline=options.baseline,
-                    pairs=pairs, alpha=options.alpha, level=options.level,
-                    seed=options.seed,
-                )  # fmt: skip
-            self._compared[metric, pairs] = found
-        return found
-
-    @cached_property
-    def _blocks(self) -> dict[str, Blocks]:
-        return {}
-
-    def blocks(self, metric: Metric) -> Blocks:
-        """Return scores of methods side by side on tasks, for rankings.
-
-        Raises UserError where some are missing and the options do not allow that.
-        """
-        found = self._blocks.get(metric)
-        if found is None:
-            evidence, options = self.evidence, self.evidence.options
-            layout = evidence.layout(metric)
-            if metric == "dice" or metric == "hd95":
-                found = blocks_of_cases(
-                    evidence.stacked(metric), layout, seed=options.seed,
-                    draws=options.draws, lower_is_better=metric in LOWER_IS_BETTER,
-                )  # fmt: skip
-            else:
-                found = blocks_of_runs(
-                    evidence.drawn(metric), layout, seed=options.seed,
-                    draws=options.draws,
-                )  # fmt: skip
-            self._blocks[metric] = found
-        allowed = self.evidence.options.allow_incomplete
-        return complete(found, allow_incomplete=allowed)
+    def blocks(self, metric: Measure) -> Blocks:
+        """Return scores of methods side by side on tasks, for rankings."""
+        return self.evidence.blocks(metric)
 
     def file(self, key: str, name: str) -> Path:
         """Return the path of a published file. KeyError if there is none."""

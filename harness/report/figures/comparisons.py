@@ -10,9 +10,8 @@ import pandas as pd
 
 from ...analyse.compare import Comparison
 from ...schema.errors import UserError
-from ...schema.task import Metric
 from ..findings import Findings
-from ..table import DIGITS, LOWER_IS_BETTER, NAMES, budget_order
+from ..table import DIGITS, LOWER_IS_BETTER, NAMES, Measure, budget_order
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import MUTED, PAPER, Looks, panels
 
@@ -38,7 +37,7 @@ def sketches(findings: Findings) -> list[Sketch]:
 
 
 def differences(
-    findings: Findings, metric: Metric, protocol: str, tasks: Sequence[str], name: str
+    findings: Findings, metric: Measure, protocol: str, tasks: Sequence[str], name: str
 ) -> Drawing:
     """Draw method minus baseline: rows by label budget and method, a panel per task."""
     try:
@@ -132,7 +131,7 @@ def _mark(axes: Any, row: Any, y: float, look: Any) -> None:
     )  # fmt: skip
 
 
-def _alt(data: pd.DataFrame, metric: Metric) -> str:
+def _alt(data: pd.DataFrame, metric: Measure) -> str:
     digits = DIGITS[metric]
     words = [
         f"{row.method} on {row.task} at {row.budget} {row.difference:+.{digits}f}"

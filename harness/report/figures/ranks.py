@@ -11,9 +11,8 @@ import pandas as pd
 from ...analyse.friedman import TASKS, CriticalDifference, critical_difference
 from ...analyse.ranks import Ranking, ranking
 from ...schema.errors import UserError
-from ...schema.task import Metric
 from ..findings import Findings
-from ..table import NAMES
+from ..table import NAMES, Measure
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import GRID, INK, MUTED, Looks, panels
 
@@ -31,7 +30,7 @@ def sketches(findings: Findings) -> list[Sketch]:
     return found
 
 
-def rank_map(findings: Findings, metric: Metric, name: str) -> Drawing:
+def rank_map(findings: Findings, metric: Measure, name: str) -> Drawing:
     """Draw ranks of methods (columns) on tasks with a protocol and a budget (rows)."""
     try:
         found = ranking(findings.blocks(metric), level=findings.evidence.options.level)
@@ -100,7 +99,7 @@ def _heat(axes: Any, found: Ranking, order: np.ndarray, looks: Looks) -> None:
     axes.tick_params(axis="x", rotation=30)
 
 
-def diagram(findings: Findings, metric: Metric, name: str) -> Drawing:
+def diagram(findings: Findings, metric: Measure, name: str) -> Drawing:
     """Draw methods on an axis of mean ranks; bars join those that do not differ."""
     try:
         found = critical_difference(

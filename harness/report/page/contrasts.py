@@ -11,8 +11,7 @@ from ...analyse.compare import Comparison
 from ...analyse.ranks import Ranking, ranking
 from ...schema.errors import UserError
 from ...schema.style import SENTENCES
-from ...schema.task import Metric
-from ..table import LOWER_IS_BETTER, NAMES, show
+from ..table import LOWER_IS_BETTER, NAMES, Measure, show
 from .account import Account
 from .html import Html, el, join
 from .parts import Links, Section, column, figures, method_name, notes, several, table
@@ -46,7 +45,7 @@ def _sentence(reason: UserError) -> str:
     return f"{text[:1].lower()}{text[1:]}."
 
 
-def _lead(account: Account, metric: Metric, found: Ranking) -> str:
+def _lead(account: Account, metric: Measure, found: Ranking) -> str:
     first = int(np.argmin(found.rank))
     name = account.findings.looks[found.methods[first]].label
     share = found.share[first, 0]
@@ -58,7 +57,7 @@ def _lead(account: Account, metric: Metric, found: Ranking) -> str:
     )
 
 
-def _ranks(account: Account, metric: Metric, found: Ranking) -> Html:
+def _ranks(account: Account, metric: Measure, found: Ranking) -> Html:
     looks = account.findings.looks
     count = len(found.methods)
     width = max(count - 1, 1)
@@ -124,7 +123,7 @@ def comparisons(account: Account, links: Links) -> Section | None:
     return Section("differences", "Which differences hold up", body, lead)
 
 
-def _matrix(account: Account, metric: Metric) -> Html | None:
+def _matrix(account: Account, metric: Measure) -> Html | None:
     """Return in how many settings the row is significantly better than the column."""
     try:
         found = account.findings.comparisons(metric, "all")
@@ -197,7 +196,7 @@ def _duel(better: int, tested: int, *, same: bool) -> Html:
     )
 
 
-def _against(account: Account, metric: Metric, links: Links) -> Html | None:
+def _against(account: Account, metric: Measure, links: Links) -> Html | None:
     """Return each comparison with the baseline: difference, interval, p, effect size."""
     try:
         found = account.findings.comparisons(metric, "baseline")
@@ -224,7 +223,7 @@ def _against(account: Account, metric: Metric, links: Links) -> Html | None:
     return join(grid, notes(said))
 
 
-def _row(account: Account, metric: Metric, one: Comparison, links: Links) -> Html:
+def _row(account: Account, metric: Measure, one: Comparison, links: Links) -> Html:
     assert one.difference is not None
     pair = (one.method, one.encoder)
     place = (one.task, one.protocol, one.label_budget)
