@@ -122,7 +122,7 @@ def clock_set_back(trial):
     trial.order("adapt-random-0", "fail")
     trial.drained()
     trial.check_status({"random-0": {"failed"}})
-    trial.finish()
+    trial.finish(own_fault=True)
     trial.check_once()
 
 

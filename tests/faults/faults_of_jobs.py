@@ -66,7 +66,7 @@ def parent_failed(trial):
         {"simmim": {"failed"}, "simmim-0": {"blocked"}, "simmim-1": {"blocked"}}
     )
     trial.expect("told to fail" in rows["simmim-0"]["reason"], "no reason is given")
-    trial.finish()
+    trial.finish(own_fault=True)
     trial.check_once()
 
 

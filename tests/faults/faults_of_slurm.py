@@ -266,5 +266,5 @@ exec "$REAL" "$@"
     trial.check_status(
         {"simmim": {"failed"}, "simmim-0": {"blocked"}, "simmim-1": {"blocked"}}
     )
-    trial.finish()
+    trial.finish(own_fault=True)
     trial.check_once()

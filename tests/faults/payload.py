@@ -52,7 +52,7 @@ def run_nodes(results, keys, *, threads):
         if store.is_done(key):
             continue
         spec = store.spec(key)
-        attempt = store.begin(key, made_by={"packages": {}})
+        attempt = store.begin(key)
         lacking = [
             k for k in spec["identity"]["inputs"].values() if not store.is_done(k)
         ]

@@ -137,11 +137,11 @@ class Trial:
             self.broken(f"status ended with {done.returncode}, not {code}")
         return found
 
-    def resume(self, code=(0,)):
-        """Run `resume`; return the finished process."""
-        done = self.harness("run", "--cluster", "slurm")
+    def resume(self, command="resume", code=(0,)):
+        """Run `resume` or `retry`, where the last submission went."""
+        done = self.harness(command)
         if done.returncode not in code:
-            self.broken(f"resume ended with {done.returncode}: {tail(done)}")
+            self.broken(f"{command} ended with {done.returncode}: {tail(done)}")
         return done
 
     # -- steering ---------------------------------------------------------------------
@@ -336,12 +336,18 @@ class Trial:
                 )
         return rows
 
-    def finish(self, *, lost=(), times=2):
+    def finish(self, *, lost=(), own_fault=False, times=2):
         """Resume until all is done; then everything that must hold, holds.
 
-        lost: names of nodes whose published result the fault destroyed.
+        lost: names of nodes whose published result the fault destroyed; own_fault: the
+        fault was a job's own, which `resume` leaves to people and `retry` repeats.
         """
         self.release()
+        if own_fault:
+            left = self.resume(code=(1,))
+            self.expect("its own fault" in left.stderr, f"resume says: {tail(left)}")
+            self.resume("retry")
+            self.drained()
         for _ in range(times):
             self.resume()
             self.drained()
