@@ -112,6 +112,8 @@ class History:
             for record, later in zip(attempts, [*attempts[1:], None], strict=True):
                 job = _slurm_id(record)
                 seen.add(job)
+                if record["state"] == "blocked" and _waits_for(record, keys):
+                    continue  # the job's own earlier node has failed, which says why
                 if record["state"] in {"failed", "lost", "blocked"}:
                     last = later is None or _slurm_id(later) != job
                     found.append(self._attempt(record, job, ended=last))
@@ -179,6 +181,11 @@ class History:
     def _too_often(self, place: Place) -> bool:
         folder = self._submissions.folder(place.record) / place.array.name
         return (folder / f"{place.element}.timeouts").exists()
+
+
+def _waits_for(record: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    """Whether an attempt started from one of the nodes `keys`."""
+    return not set(keys).isdisjoint((record.get("inputs") or {}).values())
 
 
 def kind_of_words(said: str) -> Kind | None:
