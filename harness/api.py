@@ -136,6 +136,7 @@ class Method(nn.Module):
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
     dims: ClassVar[tuple[int, ...]] = (3,)
     pretrains: ClassVar[bool] = True
+    mixes: ClassVar[bool] = False  # whether a view holds parts of another region
 
     step: int = 0  # global, 0-based; the training loop sets it before every `loss`
 

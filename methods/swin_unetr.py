@@ -91,6 +91,7 @@ class SwinUNETRPretraining(Method):
     encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
+    mixes: ClassVar[bool] = True
 
     def __init__(
         self, settings: SwinUNETRSettings, channels: int, rng: torch.Generator

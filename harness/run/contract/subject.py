@@ -1,0 +1,99 @@
+"""A method at tier tiny with regions to train on, and what judging it means."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from torch.nn import functional
+
+from ...api import BaselineSettings, Batch, Loss, Method, resolve
+
+REGIONS = 2
+
+
+class Breach(Exception):
+    """What a method does that a clause forbids, in one sentence."""
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    """Return a generator with a seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A method class, and the overrides (an encoder, say) that it is judged with."""
+
+    kind: type[Method]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, *, channels: int = 1, **overrides: Any) -> Method:
+        """Build the method at tier tiny, in training mode, always the same weights."""
+        settings = resolve(self.kind.Settings, "tiny", {**self.overrides, **overrides})
+        return self.kind(settings, channels, rng(1)).train()
+
+    def smaller(self) -> Method:
+        """Build it for crops of 16 voxels a side, where it takes them, else as `make`."""
+        dims = self.settings().encoder.dims
+        small: dict[str, Any] = {"crop": (16,) * dims, "region": (20,) * dims}
+        try:
+            return self.make(**small)
+        except (ValidationError, ValueError):  # it needs more than that
+            return self.make()
+
+    def settings(self) -> BaselineSettings:
+        """Return the settings at tier tiny."""
+        return resolve(self.kind.Settings, "tiny", self.overrides)
+
+
+def regions(method: Method, number: int = REGIONS) -> Batch:
+    """Return smooth random regions of the method's size: there is something to predict."""
+    settings: Any = method.settings
+    sides = tuple(settings.region)
+    coarse = torch.rand(number, 1, *[5] * len(sides), generator=rng(2))
+    volumes = functional.interpolate(coarse, size=sides)
+    return Batch(volumes, tuple(f"case-{i}" for i in range(number)))
+
+
+def loss_of(method: Method, batch: Batch, seed: int = 0) -> Loss:
+    """Return the loss at step 0 with the draws of a seed."""
+    return method.loss(batch, rng(seed))
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One duty: a code, what it says, what to do about a breach, and its check."""
+
+    code: str
+    title: str
+    hint: str
+    check: Callable[[Subject], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a clause; `said` explains a breach or an error."""
+
+    code: str
+    title: str
+    state: Literal["kept", "broken", "error"]
+    said: str = ""
+    hint: str = ""
+
+
+def judge(clause: Clause, subject: Subject) -> Verdict:
+    """Check one clause. An exception of the method's own is an error, not a crash."""
+    try:
+        clause.check(subject)
+    except Breach as breach:
+        return Verdict(clause.code, clause.title, "broken", str(breach), clause.hint)
+    except Exception as problem:
+        at = traceback.extract_tb(problem.__traceback__)[-1]
+        said = f"{type(problem).__name__}: {problem} ({at.filename}:{at.lineno})"
+        return Verdict(clause.code, clause.title, "error", said, clause.hint)
+    return Verdict(clause.code, clause.title, "kept")
