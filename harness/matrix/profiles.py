@@ -217,7 +217,8 @@ class RetryRule(Closed):
     times: how often the machine may fail a job before it is left; mem, time: the factor
     by which each try asks for more, after a lack of memory or of time; max_mem (MB),
     max_time (minutes): where that ends; exclude: keep off nodes where the job was lost;
-    timeouts: how often a job at its time limit is requeued to go on from its checkpoint.
+    timeouts: how often a job is requeued that came to its time limit without having
+    saved or published anything; one that has got further is requeued always.
     """
 
     times: int = Field(3, ge=0, le=100)

@@ -85,13 +85,14 @@ class TinyRun:
         tasks: str = "{organs: }",
         budgets: str = "100%",
         seeds: str = "0",
+        more: str = "",
     ) -> Any:
-        """Plan a matrix and write the specs of what is missing."""
+        """Plan a matrix, with `more` lines, and write the specs of what is missing."""
         text = BENCHMARK.format(
             methods=methods, protocols=protocols, tasks=tasks, budgets=budgets,
             seeds=seeds,
         )  # fmt: skip
-        plan = make_plan(self.bench.load(text), self.store)
+        plan = make_plan(self.bench.load(text + more), self.store)
         plan.write_specs(self.store, plan.jobs())
         return plan
 

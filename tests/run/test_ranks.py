@@ -4,16 +4,14 @@ import os
 import signal
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from harness.nn import collective
 from harness.run import ranks, training
-from harness.run.adapt import batches
 from harness.schema.errors import Exit, UserError
 from harness.store import Store
-from harness.volumes.crops import Crops, CropSampler
 
+from ..exact import in_64_bits
 from ..ranks import in_ranks
 
 RANKS = 2
@@ -27,23 +25,9 @@ COLLECTIVES = ("sum_over_ranks", "mean_over_ranks", "gather")
 
 
 @pytest.fixture
-def in_float64(monkeypatch):
-    """Compute in 64 bits, so that rounding cannot hide or feign a difference."""
-    sample, image = CropSampler.sample, batches.case_image
-
-    def exact(self, *args):
-        crops = sample(self, *args)
-        return Crops(crops.images.double(), crops.labels, crops.case_ids, crops.drawn)
-
-    monkeypatch.setattr(CropSampler, "sample", exact)
-    for module in ("finetune", "classify"):
-        monkeypatch.setattr(
-            f"harness.run.adapt.{module}.case_image", lambda *a: image(*a).double()
-        )
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+def in_float64():
+    with in_64_bits():
+        yield
 
 
 def run_in_ranks(tiny, folder, plan, keys, *, collectives=True):

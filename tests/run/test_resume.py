@@ -20,22 +20,8 @@ from harness.store import Store
 
 SMIT = "smit: {warmup: 2, crop: [16, 16, 16], region: [20, 20, 20], steps: 6, %s}"
 DROPS = "encoder: {drop_path: 0.3}"
+EVERY = "training: {checkpoint_steps: %d}"
 FINETUNE = "{finetune: {steps: 6, val_every: 2, flip: 0.5}}"
-
-
-@pytest.fixture
-def settings(tiny):
-    """Let all that is planned save a checkpoint every so many steps."""
-
-    def every(steps):
-        original = tiny.bench.load
-
-        def load(text):
-            return original(f"{text}training: {{checkpoint_steps: {steps}}}\n")
-
-        tiny.bench.load = load
-
-    return every
 
 
 @pytest.fixture
@@ -115,11 +101,8 @@ def test_a_fine_tuning_resumes_bit_for_bit(tiny, interrupt, step, number):
     assert scores.equals(tiny.table(evaluate, "cases"))
 
 
-def test_checkpoints_come_by_cadence_and_go_with_publication(
-    tiny, settings, monkeypatch
-):
-    settings(2)
-    key = tiny.nodes(tiny.plan(SMIT % DROPS))[0]
+def test_checkpoints_come_by_cadence_and_go_with_publication(tiny, monkeypatch):
+    key = tiny.nodes(tiny.plan(SMIT % DROPS, more=EVERY % 2))[0]
     seen = []
     honest = training.Training.save
 
@@ -134,9 +117,8 @@ def test_checkpoints_come_by_cadence_and_go_with_publication(
     assert not (tiny.store.node_dir(key) / FOLDER).exists()
 
 
-def test_a_killed_process_loses_what_came_after_the_last_checkpoint(tiny, settings):
-    settings(1)
-    plan = tiny.plan(SMIT.replace("steps: 6", "steps: 40") % DROPS)
+def test_a_killed_process_loses_what_came_after_the_last_checkpoint(tiny):
+    plan = tiny.plan(SMIT.replace("steps: 6", "steps: 40") % DROPS, more=EVERY % 1)
     key = tiny.nodes(plan)[0]
     whole = run_whole(tiny, plan, [key])
     code = (
@@ -220,10 +202,9 @@ def other_tensors(path):
     ],
 )
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(
-    tiny, settings, interrupt, spoil, reason
+    tiny, interrupt, spoil, reason
 ):
-    settings(2)
-    plan = tiny.plan(SMIT % DROPS)
+    plan = tiny.plan(SMIT % DROPS, more=EVERY % 2)
     key = tiny.nodes(plan)[0]
     interrupt(3, signal.SIGUSR2)
     with pytest.raises(Interrupted):
@@ -253,18 +234,16 @@ def test_without_a_sound_checkpoint_a_training_begins_anew(tiny, interrupt):
     )
 
 
-def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(tiny, settings):
-    settings(2)
-    key = tiny.nodes(tiny.plan(SMIT % DROPS))[0]
+def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(tiny):
+    key = tiny.nodes(tiny.plan(SMIT % DROPS, more=EVERY % 2))[0]
     (tiny.store.node_dir(key) / FOLDER).write_text("in the way")
     assert tiny.run([key]) == Exit.DONE
     assert "no checkpoint at step 2: " in log_of(tiny, key)
 
 
-def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tiny, settings):
-    settings(1)
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(tiny):
     method = "simmim: {lr: 1e30, clip: 1e30}"
-    key = tiny.nodes(tiny.plan(method))[0]
+    key = tiny.nodes(tiny.plan(method, more=EVERY % 1))[0]
     assert tiny.run([key]) == Exit.FAILED
     (kept,) = checkpoints(tiny, key)
     assert kept.name.startswith("step-000000001-")
