@@ -17,6 +17,7 @@ from ..run.conftest import TinyRun
 from ..run.test_ranks import difference
 from .conftest import ROOT
 
+pytestmark = pytest.mark.training
 SMIT = (
     "smit: {crop: [16, 16, 16], region: [20, 20, 20], batch: 4, warmup: 1, "
     "momentum: 0.5, center_momentum: 0.5, encoder: {drop_path: 0.3}, steps: %d}"
