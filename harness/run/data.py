@@ -13,6 +13,7 @@ from ..schema.errors import DataError
 from ..schema.task import TaskSpec
 from ..volumes.cache import CachedDataset, build_cache, open_cache
 from ..volumes.formats import fingerprint, list_cases, open_dataset
+from .scratch import on_this_node
 
 
 @dataclass(frozen=True)
@@ -71,4 +72,5 @@ def open_task(
     if not folder.exists():
         log(f"preparing {len(cases)} cases of {name}")
         build_cache(dataset, cases, folder)
-    return TaskData(name, spec, open_cache(folder), {ref.case_id: ref for ref in cases})
+    cached = open_cache(on_this_node(folder, log))
+    return TaskData(name, spec, cached, {ref.case_id: ref for ref in cases})

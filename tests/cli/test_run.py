@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from harness.cli import main
 from harness.schema.errors import Exit
 from harness.submit import local
 from harness.submit.backend import Outcome
+from harness.submit.inline import Inline
 
 STUBS = Path(__file__).parents[1] / "submit"
 ROOT = STUBS.parents[1]
@@ -50,7 +52,7 @@ def command(workshop, monkeypatch):
     def run(*words):
         return main(words)
 
-    run.written, run.reported = written, reported
+    run.written, run.reported, run.plan = written, reported, plan
     return run
 
 
@@ -173,3 +175,143 @@ def test_an_interrupted_watch_is_no_traceback(command, workshop, capsys, monkeyp
     assert command("status", "--watch") == Exit.INCOMPLETE
     assert capsys.readouterr().err == ""
     running.fail("code", "end of the test")
+
+
+@pytest.fixture
+def shims(tmp_path, monkeypatch):
+    """Programs of SLURM that say what a test tells them; `calls` holds their words."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def write(**programs):
+        for name, text in programs.items():
+            path = folder / name
+            path.write_text(
+                f'#!/bin/bash\necho {name} "$@" >> {tmp_path}/calls\n{text}\n'
+            )
+            path.chmod(0o755)
+
+    write(sbatch="echo job 42", squeue="exit 0", srun="exit 1", scontrol="exit 1",
+          sacct="exit 1", scancel="exit 0")  # fmt: skip
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    write.calls = lambda name: [
+        line for line in (tmp_path / "calls").read_text().splitlines()
+        if line.startswith(name)
+    ]  # fmt: skip
+    return write
+
+
+def tree(workshop):
+    return sorted(workshop.store.root.rglob("*"))
+
+
+@pytest.mark.parametrize("cluster", ["slurm", "local", "inline"])
+def test_a_dry_run_prints_everything_and_writes_nothing(
+    command, workshop, shims, capsys, cluster
+):
+    workshop.cell("c", workshop.pretrain("p"))
+    before = tree(workshop)
+    assert command("run", "--cluster", cluster, "--dry-run") == Exit.DONE
+    text = capsys.readouterr().out
+    assert "[0] p\n" in text
+    assert "dry run: nothing was written or submitted; 2 jobs would be" in text
+    if cluster == "slurm":
+        assert "cell.0: 1 job, after afterok, ID_OF_pretrain.0" in text
+        assert "    | #SBATCH --dependency=afterok:ID_OF_pretrain.0\n" in text
+    assert tree(workshop) == before
+    assert command.written == []
+    assert command("run", "--cluster", cluster, "--dry-run", "--json") == Exit.DONE
+    document = json.loads(capsys.readouterr().out)
+    assert sum(len(each["elements"]) for each in document["planned"]) == 2
+
+
+def test_a_dry_run_needs_no_slurm(command, workshop, monkeypatch, tmp_path, capsys):
+    workshop.cell("c")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command("run", "--cluster", "slurm", "--dry-run") == Exit.DONE
+    assert "#SBATCH --job-name=cell.0" in capsys.readouterr().out
+
+
+def test_resume_goes_on_where_and_with_what_the_last_run_went(
+    command, workshop, shims, tmp_path, capsys
+):
+    workshop.cell("c")
+    config = tmp_path / "config" / "medssl-bench"
+    config.mkdir(parents=True)
+    (config / "clusters.yaml").write_text("clusters: {lab: {account: a1, mem: 2G}}")
+    words = ["--cluster", "slurm", "--profile", "lab", "--mem", "3G", "--time", "1-0"]
+    assert command("run", *words) == Exit.DONE
+    assert command("resume", "--dry-run", "--time", "2-0") == Exit.DONE
+    text = capsys.readouterr().out
+    for option in ("account=a1", "mem=3072M", "time=2880"):
+        assert f"#SBATCH --{option}\n" in text
+    assert len(shims.calls("sbatch")) == 1
+    assert command("resume") == Exit.DONE  # nothing is queued any more
+    assert len(shims.calls("sbatch")) == 2
+    [last] = list(
+        (workshop.store.root / "submissions").glob("*/cell.0/42_submission.sh")
+    )[-1:]
+    assert "#SBATCH --account=a1" in last.read_text()
+
+
+def test_resume_leaves_its_own_fault_and_says_why_once(command, workshop, capsys):
+    for number in range(4):
+        workshop.cell(f"c{number}", do="fail")
+    assert Inline(workshop.store, runner=RUNNER).run(workshop.jobs).failed
+    capsys.readouterr()
+    assert command("resume", "--dry-run") == Exit.DONE
+    text = capsys.readouterr().out
+    assert "4 jobs would not be submitted:" in text
+    assert text.count("told to fail") == 1
+    assert "c0 and 3 more: code: told to fail (its own fault: mend it" in text
+    assert command("retry", "--dry-run") == Exit.DONE
+    assert "4 jobs would be" in capsys.readouterr().out
+
+
+def test_cancel_says_what_it_does(command, workshop, shims, capsys, monkeypatch):
+    cancelling = importlib.import_module("harness.cli.cancel")
+    monkeypatch.setattr("harness.matrix.load", lambda *_, **__: None)
+    monkeypatch.setattr(cancelling, "open_store", lambda *_: workshop.store)
+    workshop.cell("c")
+    command.plan.todo, command.plan.unpublished = workshop.cells, set()
+    assert command("cancel") == Exit.DONE
+    assert capsys.readouterr().out == "0 jobs cancelled\n"
+    assert command("run", "--cluster", "slurm") == Exit.DONE
+    [record] = (workshop.store.root / "submissions").glob("*.json")
+    shims(squeue=f"echo '42|RUNNING|None|{record.stem}|cell.0'")
+    assert command("cancel", "--dry-run") == Exit.DONE
+    assert capsys.readouterr().out == "1 job would be cancelled: 42\n"
+    assert command("cancel", "--json") == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["cancelled"] == ["42"]
+    assert shims.calls("scancel") == ["scancel 42"]
+    shims(scancel="echo 'scancel: error: Access denied' >&2; exit 1")
+    assert command("cancel") == Exit.USAGE
+    assert "scancel failed: scancel: error: Access denied" in capsys.readouterr().err
+    shims(squeue="exit 1")
+    assert command("cancel") == Exit.USAGE
+    assert "SLURM does not answer (squeue failed)" in capsys.readouterr().err
+
+
+def test_a_controller_that_is_down_keeps_run_from_submitting(
+    command, workshop, shims, capsys
+):
+    workshop.cell("c")
+    shims(squeue="exit 1")
+    assert command("run", "--cluster", "slurm") == Exit.USAGE
+    assert "SLURM does not answer (squeue failed), so it is" in capsys.readouterr().err
+    assert list((workshop.store.root / "submissions").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--mem", "lots"), "--mem: 'lots' is not a memory size: expected one such as"),
+        (("--partition", "a b"), "--partition: 'a b' cannot stand in an sbatch script"),
+        (("--account", "x\n#SBATCH --uid=0"), "cannot stand in an sbatch script"),
+        (("--profile", "nowhere"), "--profile: unknown profile 'nowhere'."),
+    ],
+)
+def test_options_are_checked_as_profiles_are(command, shims, capsys, words, message):
+    assert command("run", "--cluster", "slurm", *words) == Exit.USAGE
+    assert message in capsys.readouterr().err

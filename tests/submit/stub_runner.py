@@ -116,7 +116,7 @@ def run_nodes(results, keys, *, threads):
         settings = spec["identity"]["settings"]
         label, do = f"{spec['kind']}:{settings['name']}", settings["do"]
         _note(store, "start", label, threads)
-        attempt = store.begin(key, {}, made_by={"slurm": provenance._slurm(os.environ)})
+        attempt = store.begin(key, {}, made_by=_made_by())
         if do == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "sleep":
@@ -131,6 +131,10 @@ def run_nodes(results, keys, *, threads):
         attempt.publish()
         _note(store, "end", label, threads)
     return 0
+
+
+def _made_by():
+    return {**provenance.code_state(), "slurm": provenance._slurm(os.environ)}
 
 
 def _note(store, what, label, threads):
