@@ -30,6 +30,7 @@ COMMANDS = (
     "logs",
     "report",
     "collect",
+    "query",
     "verify",
     "data",
 )

@@ -90,3 +90,46 @@ def test_verify_looks_at_what_is_collected(run, results):
 def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
     assert main(["collect", "--results", str(tmp_path / "none")]) == Exit.USAGE
     assert "none is no folder: name a results folder" in capsys.readouterr().err
+
+
+QUERY = "select kind, state, count(*) as n from runs group by all order by all"
+
+
+def test_query_prints_rows_in_four_formats(run):
+    code, out, _ = run("query", QUERY)
+    assert code == Exit.DONE
+    assert out.splitlines()[:3] == [
+        "kind      state   n", "adapt     done    2", "adapt     failed  3",
+    ]  # fmt: skip
+    assert run("query", QUERY, "--format", "csv")[1].splitlines()[:2] == [
+        "kind,state,n", "adapt,done,2",
+    ]  # fmt: skip
+    assert run("query", QUERY, "--format", "md")[1].splitlines()[:3] == [
+        "| kind | state | n |", "| --- | --- | --- |", "| adapt | done | 2 |",
+    ]  # fmt: skip
+    document = json.loads(run("query", QUERY, "--json")[1])
+    assert document["columns"] == ["kind", "state", "n"]
+    assert document["rows"][0] == ["adapt", "done", 2]
+
+
+def test_values_that_json_does_not_know_are_words_or_null(run):
+    sql = (
+        "select inputs, started, 'nan'::double as x, null as y, scores "
+        "from runs, predictions where kind = 'evaluate' limit 1"
+    )
+    (row,) = json.loads(run("query", sql, "--json")[1])["rows"]
+    assert list(row[0]) == ["adapt"]
+    assert row[1].startswith("2026-")
+    assert row[2:4] == [None, None]
+    assert len(row[4]) == 2
+    assert run("query", sql)[0] == Exit.DONE
+
+
+def test_a_mistake_in_sql_is_one_sentence_and_a_usage_error(run):
+    code, out, err = run("query", "select nope from runs")
+    assert (code, out) == (Exit.USAGE, "")
+    assert err.startswith("harness: the query failed: ")
+    assert err.count("\n") == 1
+    code, out, err = run("query", "drop table runs")
+    assert (code, out) == (Exit.USAGE, "")
+    assert "this is DROP: results are read only" in err
