@@ -33,6 +33,8 @@ COMMANDS = (
     "query",
     "verify",
     "data",
+    "check",
+    "new",
 )
 
 

@@ -248,3 +248,6 @@ CLAUSES = (
     Clause("M10", "the exported encoder loads whole, with equal features",
            "return the network of harness.nn.build from encoder()", export_loads),
 )  # fmt: skip
+
+# What a method owes that is not pretrained.
+BASELINE_CODES = ("M01", "M04", "M10")

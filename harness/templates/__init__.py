@@ -1,0 +1,1 @@
+"""Files that `harness new` fills in."""
