@@ -12,7 +12,6 @@ A try is an attempt at one of the job's nodes, or a submission that ended withou
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .. import provenance
 from ..schema.identity import short
 from . import squeue
+from .jobinfo import of_job
 from .reasons import killed_by_slurm, one_line, started
 from .records import Place, Submission, Submissions
 from .squeue import Queued
@@ -33,11 +33,7 @@ Kind = Literal[
     "interrupted", "data", "code", "blocked",
 ]  # fmt: skip
 MACHINE = frozenset({"oom", "timeout", "node_fail", "killed", "disk_full"})
-OWN = frozenset({"data", "code"})
-_TIMEOUT_S = 60
 _ASKED = 200  # jobs that SLURM is asked about, one by one; the others were just killed
-_STATE = re.compile(r"\bJobState=(\w+)")
-_EXIT = re.compile(r"\bExitCode=\d+:(\d+)")
 _STATES: dict[str, Kind] = {
     "OUT_OF_MEMORY": "oom", "TIMEOUT": "timeout", "DEADLINE": "timeout",
     "NODE_FAIL": "node_fail", "BOOT_FAIL": "node_fail", "PREEMPTED": "preempted",
@@ -99,7 +95,9 @@ class History:
                     for node in nodes if array.job_id is not None else ():
                         place = Place(record, array, element)
                         self._places.setdefault(node, []).append(place)
-        self._said: dict[str, str] = {}  # id of a job -> what SLURM says of it
+        self._said: dict[
+            str, dict[str, str]
+        ] = {}  # id of a job -> what SLURM says of it
 
     def tries(self, keys: Sequence[str]) -> list[Try]:
         """Return the tries at the job of the nodes `keys` that have ended, oldest first."""
@@ -145,7 +143,7 @@ class History:
         elif job and not ended:
             kind = "preempted"  # SLURM requeued it: it was not the job's fault
         else:
-            said = self._evidence(job, short(str(record["key"])))
+            said = self._evidence(job, short(str(record["key"])), started(record))
             kind = said[0] if said else ("interrupted" if error_class else "killed")
             reason = said[1] if said else reason
         slurm = made_by.get("slurm") or {}
@@ -156,14 +154,18 @@ class History:
 
     def _without_attempt(self, place: Place, element: str) -> Try:
         log = self._submissions.log_of(place)
-        said = self._evidence(element, place.array.nodes[place.element][-1])
+        said = self._evidence(
+            element, place.array.nodes[place.element][-1], place.record.created
+        )
         if said is not None:
             return Try(place.record.created, *said)
         if not log.exists():
             return Try(place.record.created, "cancelled", "it never started")
         return Try(place.record.created, "killed", f"it ended at its start: see {log}")
 
-    def _evidence(self, element: str, node: str) -> tuple[Kind, str] | None:
+    def _evidence(
+        self, element: str, node: str, began: float
+    ) -> tuple[Kind, str] | None:
         """Return what SLURM knows of the end of a job, and its words for it."""
         if not element:
             return None
@@ -175,8 +177,8 @@ class History:
                 if said and (kind := kind_of_words(said)):
                     return kind, said
         if element not in self._said and len(self._said) < _ASKED:
-            self._said[element] = ask_about(element)
-        return kind_of_state(self._said.get(element, ""))
+            self._said[element] = of_job(element, began)
+        return kind_of_state(self._said.get(element, {}))
 
     def _too_often(self, place: Place) -> bool:
         folder = self._submissions.folder(place.record) / place.array.name
@@ -193,33 +195,17 @@ def kind_of_words(said: str) -> Kind | None:
     return next((kind for pattern, kind in _WORDS if pattern.search(said)), None)
 
 
-def kind_of_state(said: str) -> tuple[Kind, str] | None:
-    """Return what `scontrol show job` or sacct says of a job's end; None if nothing."""
-    state = _STATE.search(said)
-    if state is None:
+def kind_of_state(said: Mapping[str, str]) -> tuple[Kind, str] | None:
+    """Return what SLURM's fields of a job (jobinfo.of_job) mean; None if nothing."""
+    words = (said.get("JobState") or said.get("State") or "").split()
+    if not words:
         return None
-    if (kind := _STATES.get(state[1])) is not None:
-        return kind, f"SLURM: {state[1]}"
-    code = _EXIT.search(said)
-    if state[1] == "FAILED" and code and code[1] != "0":
-        return "killed", f"SLURM: {state[1]}, signal {code[1]}"
+    if (kind := _STATES.get(words[0])) is not None:
+        return kind, f"SLURM: {words[0]}"
+    signal = said.get("ExitCode", "").rpartition(":")[2]
+    if words[0] == "FAILED" and signal not in {"", "0"}:
+        return "killed", f"SLURM: FAILED, signal {signal}"
     return None
-
-
-def ask_about(element: str) -> str:
-    """Return what SLURM knows of a job that has ended, as scontrol puts it; '' if nothing.
-
-    scontrol remembers a job for minutes (MinJobAge); sacct, where there is accounting,
-    for as long as the site keeps it.
-    """
-    said = _output(["scontrol", "--oneliner", "show", "job", element])
-    if _STATE.search(said):
-        return said
-    # Without a start time sacct looks no further back than midnight.
-    command = ["sacct", "--noheader", "--parsable2", "--allocations", "-j", element]
-    fields = _output([*command, "--starttime=2000-01-01", "--format=State,ExitCode"])
-    state, _, code = fields.partition("\n")[0].partition("|")
-    return f"JobState={state.split()[0]} ExitCode={code}" if state.split() else ""
 
 
 def code_of(made_by: Mapping[str, Any]) -> Code:
@@ -264,13 +250,3 @@ def _slurm_id(record: Mapping[str, Any]) -> str:
     if "array_job" in slurm:
         return f"{slurm['array_job']}_{slurm.get('array_task', '')}"
     return str(slurm.get("job") or "")
-
-
-def _output(command: list[str]) -> str:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..schema.errors import Exit, UserError
+from ..store import Store
+from .family import Faults, in_words, own_fault
 
 JOBS = "jobs.jsonl"
 
@@ -57,28 +59,40 @@ class Element:
 
     def __init__(self, folder: str, index: int) -> None:
         self._timeouts = Path(folder) / f"{index}.timeouts"
+        self._faults = Faults(Path(folder).parent)
         self._started = time.monotonic()
         self._leaving = False
 
     def __call__(self, element: Mapping[str, Any]) -> None:
         """Run the jobs. Ends the process with the worst exit code that is not 0."""
-        from ..run.worker import run_slurm_job
-
-        codes = []
-        for job in element["jobs"]:
-            try:
-                run_slurm_job(
-                    element["results"], job["name"], job["nodes"], element["runner"]
-                )
-            except SystemExit as end:
-                if self._leaving:  # a signal ends this process, not the job's own end
-                    raise
-                codes.append(int(end.code or 0))
+        codes = [self._run(element, job) for job in element["jobs"]]
         bad = [code for code in codes if code]
         if bad:
             # Blocked only where nothing worse happened.
             failed = [code for code in bad if code != Exit.BLOCKED]
             raise SystemExit(failed[0] if failed else int(Exit.BLOCKED))
+
+    def _run(self, element: Mapping[str, Any], job: Mapping[str, Any]) -> int:
+        """Run one job, unless its family fails; return its exit code."""
+        from ..run.worker import run_slurm_job
+
+        store = Store(Path(element["results"]))
+        family = job.get("family", ())  # of a file that an older version has written
+        if alike := self._faults.stopped(family):
+            return _refuse(store, job, alike)
+        try:
+            run_slurm_job(
+                element["results"], job["name"], job["nodes"], element["runner"]
+            )
+        except SystemExit as end:
+            if self._leaving:  # a signal ends this process, not the job's own end
+                raise
+            code = int(end.code or 0)
+        else:
+            return int(Exit.DONE)
+        if code == Exit.FAILED and (fault := own_fault(store, job["nodes"])):
+            self._faults.note(family, job["name"], fault)
+        return code
 
     def checkpoint(self, element: Mapping[str, Any]) -> Any:
         """Return what a requeued job starts with; end here after too many time-outs."""
@@ -116,6 +130,19 @@ class Element:
             before = len(notes.readlines())
             notes.write(f"{time.time():.0f}\n")
         return before
+
+
+def _refuse(store: Store, job: Mapping[str, Any], alike: int) -> int:
+    """Record that a job was not begun because others like it failed."""
+    message = (
+        f"not begun: {alike} jobs of {in_words(job['family'])} failed alike; mend that, "
+        "then harness resume"
+    )
+    todo = [key for key in job["nodes"] if not store.is_done(key)]
+    if todo and os.environ.get("SLURM_PROCID", "0") == "0":
+        store.begin(todo[0], {"job": job["name"]}).fail("blocked", message)
+    sys.stderr.write(f"{message}\n")
+    return int(Exit.BLOCKED)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ..matrix.profiles import RetryRule
 from .backend import Failure
-from .failures import MACHINE, OWN, CodeNow, History, Kind, Try
+from .failures import MACHINE, CodeNow, History, Kind, Try
+from .family import OWN, SAME, Family, family_of, in_words
 from .resources import Resources
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 Command = Literal["run", "resume", "retry"]
 COMMANDS: tuple[Command, ...] = ("run", "resume", "retry")
-SAME = 3  # equal tracebacks that stop a family
 _EXCLUDED = 16  # nodes that a job keeps off at most, the latest
-Family = tuple[str, str, str]  # phase, method, task
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def decide(
     stopped = _stopped(jobs, recent, now)
     held: dict[str, Failure] = {}
     for job in jobs:
-        reason = stopped.get(_family(job))
+        reason = stopped.get(family_of(job))
         if reason is None and command == "resume":
             reason = _left(recent.get(job.name, ()), rule, now)
         if reason is not None:
@@ -98,10 +97,6 @@ def decide(
     _hold_children(jobs, held)
     kept = tuple(job for job in jobs if job.name not in held)
     return Decision(kept, tuple(held.values()), tuple(stopped.values()), tries)
-
-
-def _family(job: Job) -> Family:
-    return (job.kind, job.method, job.task)
 
 
 def _since(tries: Sequence[Try], moment: float) -> tuple[Try, ...]:
@@ -129,14 +124,13 @@ def _stopped(
     for job in jobs:
         for one in tries.get(job.name, ()):
             if one.kind in OWN and one.traceback and now.equals(one.code):
-                alike.setdefault((_family(job), one.traceback), []).append(one)
+                alike.setdefault((family_of(job), one.traceback), []).append(one)
     stopped = {}
     for (family, _), found in alike.items():
         if len(found) >= SAME:
-            words = " ".join(word for word in family if word)
             stopped[family] = (
-                f"{words}: {len(found)} tries failed alike ({found[-1].reason}); "
-                "mend it, or use harness retry"
+                f"{in_words(family)}: {len(found)} tries failed alike "
+                f"({found[-1].reason}); mend it, or use harness retry"
             )
     return stopped
 

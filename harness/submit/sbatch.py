@@ -18,6 +18,7 @@ from ..matrix.profiles import Profile
 from ..schema.errors import UserError
 from . import squeue
 from .arrays import Batch
+from .family import family_of
 from .job import write_elements
 from .records import Submission
 from .resources import Resources, gpus_of
@@ -134,7 +135,14 @@ class Sbatch:
                 "time_min": batch.resources.time_min,
                 "signal_s": batch.resources.signal_s,
                 "timeouts": self._site.timeouts,
-                "jobs": [{"name": job.name, "nodes": list(job.nodes)} for job in jobs],
+                "jobs": [
+                    {
+                        "name": job.name,
+                        "nodes": list(job.nodes),
+                        "family": family_of(job),
+                    }
+                    for job in jobs
+                ],
             }
             for jobs in batch.elements
         ]

@@ -1,8 +1,8 @@
 """Jobs that need no torch, and the function that computes them.
 
 The real store and the real worker run them; only the computation is replaced. A node
-does what its settings say: 'ok', 'fail', 'raise', 'kill' (itself, by SIGKILL), 'sleep',
-or 'fail-once'.
+does what its settings say: 'ok', 'fail', 'fault' (with a traceback), 'raise', 'kill'
+(itself, by SIGKILL), 'sleep', or 'fail-once'.
 """
 
 import os
@@ -124,6 +124,12 @@ def run_nodes(results, keys, *, threads):
         if do == "raise":
             message = "told to raise"
             raise RuntimeError(message)
+        if do == "fault":
+            try:
+                raise ValueError
+            except ValueError as error:
+                attempt.fail("code", "a fault", error=error)
+            return 1
         if do == "fail" or (do == "fail-once" and len(store.attempts(key)) == 1):
             attempt.fail("code", "told to fail")
             return 1

@@ -81,15 +81,15 @@ def test_what_slurm_writes_into_a_log_is_understood(said, kind):
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ("JobId=5 JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125", "oom"),
-        ("JobId=5 JobState=TIMEOUT ExitCode=0:15", "timeout"),
-        ("JobId=5 JobState=NODE_FAIL ExitCode=1:0", "node_fail"),
-        ("JobId=5 JobState=PREEMPTED ExitCode=0:15", "preempted"),
-        ("JobId=5 JobState=CANCELLED ExitCode=0:15", "cancelled"),
-        ("JobId=5 JobState=FAILED ExitCode=0:9", "killed"),
-        ("JobId=5 JobState=FAILED ExitCode=1:0", None),
-        ("JobId=5 JobState=COMPLETED ExitCode=0:0", None),
-        ("", None),
+        ({"JobState": "OUT_OF_MEMORY", "ExitCode": "0:125"}, "oom"),
+        ({"JobState": "TIMEOUT", "ExitCode": "0:15"}, "timeout"),
+        ({"JobState": "NODE_FAIL", "ExitCode": "1:0"}, "node_fail"),
+        ({"JobState": "PREEMPTED", "ExitCode": "0:15"}, "preempted"),
+        ({"State": "CANCELLED by 0", "ExitCode": "0:15"}, "cancelled"),
+        ({"JobState": "FAILED", "ExitCode": "0:9"}, "killed"),
+        ({"JobState": "FAILED", "ExitCode": "1:0"}, None),
+        ({"JobState": "COMPLETED", "ExitCode": "0:0"}, None),
+        ({}, None),
     ],
 )
 def test_what_slurm_says_of_a_job_is_understood(said, kind):
@@ -183,7 +183,7 @@ def test_nodes_where_a_job_was_lost_are_kept_off(workshop, choose, monkeypatch):
         attempt._write()
     asked = Resources.of("cell", Profile())
     monkeypatch.setattr(
-        "harness.submit.failures.ask_about", lambda _: "JobState=NODE_FAIL"
+        "harness.submit.failures.of_job", lambda *_: {"JobState": "NODE_FAIL"}
     )
     found, labels = choose("resume", RetryRule(times=5))
     assert labels == ["c"]

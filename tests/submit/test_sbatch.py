@@ -228,10 +228,13 @@ def element(codes, monkeypatch):
             raise SystemExit(codes[int(name)])
 
     monkeypatch.setattr("harness.run.worker.run_slurm_job", run_slurm_job)
-    jobs = [{"name": str(i), "nodes": []} for i in range(len(codes))]
-    work = Element("/nowhere", 0)
+    jobs = [
+        {"name": str(i), "nodes": [], "family": ["cell", "m", "t"]}
+        for i in range(len(codes))
+    ]
+    work = Element("/nowhere/S1/cell.0", 0)
     try:
-        work({"results": "", "runner": "", "jobs": jobs})
+        work({"results": "/nowhere", "runner": "", "jobs": jobs})
     except SystemExit as end:
         return end.code, ran
     return 0, ran
