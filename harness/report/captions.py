@@ -7,12 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from ..analyse.scores import Layout, Policy
+from ..schema.style import SENTENCES, Choice, Correction
+from .evidence import Options
 from .scope import TaskFacts
 from .table import LOWER_IS_BETTER, Entry, Kind, Measure
 
 ONE_PRETRAINING = (
     "One pretraining per method: intervals do not include pretraining variance."
 )
+CORRECTIONS: Mapping[Correction, str] = {
+    "holm": "Holm's correction",
+    "bh": "Benjamini and Hochberg's correction",
+    "none": "no correction for their number",
+}
 _UNITS: Mapping[Measure, str] = {
     "dice": "Dice lies in [0, 1]", "hd95": "HD95 is in mm",
     "auc": "AUC is the area under the ROC curve, macro one-vs-rest, in [0, 1]",
@@ -39,13 +46,17 @@ def general(
     layout: Layout,
     entries: Sequence[Entry],
     *,
-    level: float,
+    options: Options,
     policy: Policy | None,
     drawn: str,
 ) -> tuple[str, ...]:
     """Return the notes of a whole table. drawn: draws and seed of a bootstrap."""
     notes = [_what(metric, kind, case_wise=policy is not None)]
-    notes += _intervals(entries, level=level, drawn=drawn)
+    choice = options.chosen.of_runs if policy is None else options.chosen.of_cases
+    if choice.interval == "components":
+        notes += _intervals(entries, level=options.level, drawn=drawn)
+    else:
+        notes.append(_styled(choice, options))
     if _one_pretraining(layout):
         notes.append(ONE_PRETRAINING)
     if _several_seeds(layout) and int(layout.groups.subsets.max()) <= 1:
@@ -64,7 +75,7 @@ def general(
             "Scores are averaged over folds before anything else: folds are not "
             "independent repetitions."
         )
-    return tuple(notes + _marks(kind, entries, layout))
+    return tuple(notes + _marks(kind, entries, layout, options, choice))
 
 
 def _what(metric: Measure, kind: Kind, *, case_wise: bool) -> str:
@@ -89,11 +100,6 @@ def _intervals(entries: Sequence[Entry], *, level: float, drawn: str) -> list[st
     notes = []
     if "cases and seeds" in rules:
         notes.append(f"{level:.0%} intervals account for cases and seeds ({way}).")
-        fewest = min(e.seeds for e in entries if e.rule == "cases and seeds")
-        if fewest < 5:
-            notes.append(
-                f"With {fewest} seeds an interval may cover less often than it says."
-            )
     if "cases" in rules:
         notes.append(
             f"Where there is one seed, {level:.0%} intervals account for cases only."
@@ -118,12 +124,41 @@ def _several_seeds(layout: Layout) -> bool:
     return bool((layout.groups.seeds > 1).any())
 
 
-def _marks(kind: Kind, entries: Sequence[Entry], layout: Layout) -> list[str]:
+def _styled(choice: Choice, options: Options) -> str:
+    over = {"both": "cases and seeds", "cases": "cases", "seeds": "seeds"}[choice.over]
+    how = {"percentile": "percentile", "bca": "BCa", "components": ""}[choice.interval]
+    return (
+        f"{options.level:.0%} intervals account for {over} ({how} bootstrap, "
+        f"{options.draws:,} draws, seed {options.seed}; style {options.chosen.name})."
+    )
+
+
+def _marks(
+    kind: Kind,
+    entries: Sequence[Entry],
+    layout: Layout,
+    options: Options,
+    choice: Choice,
+) -> list[str]:
     notes = []
     if any(entry.best for entry in entries):
+        notes.append("Best mean of a column: bold, * in plain text.")
+    correction = CORRECTIONS[options.chosen.correction]
+    test = f"{SENTENCES[choice.test]}; all pairs of methods, {correction}"
+    if any(entry.close for entry in entries):
+        at = f"at {options.alpha:g}"
+        notes.append(f"~: not separable from the best of its column {at} ({test}).")
+    elif any(entry.best for entry in entries):
+        tested = not any(entry.part for entry in entries)
         notes.append(
-            "Marked: the best mean of a column, which is not a test of its difference "
-            "from the others."
+            f"Every other method of a column with a best is separable from it ({test})."
+            if tested
+            else "The best is not tested against the others here."
+        )
+    if any(entry.poor for entry in entries):
+        notes.append(
+            "!: with so few seeds or cases the interval may cover less often than it says "
+            "(docs/results/statistics.md)."
         )
     missing = int((layout.groups.planned - layout.groups.done).sum())
     if missing:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ..schema.errors import UserError, nearest
+from .comparisons import against_baseline, all_pairs
 from .cost import cost, cost_by_task, parameters
 from .evidence import Evidence
+from .intervals import intervals
+from .rankings import ranks
 from .sheet import Sheet
-from .table import MEASURES, Kind, Table
-from .tables import auc_per_class, build
+from .table import MEASURES, Measure, Table
+from .tables import auc_per_class, build, gap
 
 Shown = Table | Sheet
-Builder = Callable[[Evidence], Iterator[tuple[str, Shown]]]
 
 
 @dataclass(frozen=True)
@@ -24,40 +27,26 @@ class NotShown:
     reason: str
 
 
-def _means(metric: str) -> Builder:
-    def built(evidence: Evidence) -> Iterator[tuple[str, Shown]]:
-        yield metric, build(metric, evidence)
-
-    return built
-
-
-def _of_every_metric(prefix: str, kind: Kind) -> Builder:
-    """Yield a table for each metric that a task lists and something is published of."""
-
-    def built(evidence: Evidence) -> Iterator[tuple[str, Shown]]:
-        for metric in evidence.shown_metrics():
-            yield f"{prefix}-{metric}", build(metric, evidence, kind=kind)
-
-    return built
-
-
-def _one(name: str, builder: Callable[[Evidence], Shown]) -> Builder:
-    def built(evidence: Evidence) -> Iterator[tuple[str, Shown]]:
-        yield name, builder(evidence)
-
-    return built
-
-
-# In the order in which a report shows them.
-_BUILDERS: Mapping[str, Builder] = {
-    **{metric: _means(metric) for metric in MEASURES},
-    "auc-per-class": _one("auc-per-class", auc_per_class),
-    "gap": _of_every_metric("gap", "gap"),
-    "cost": _one("cost", cost),
-    "cost-by-task": _one("cost-by-task", cost_by_task),
-    "params": _one("params", parameters),
+# One table whatever the metrics are.
+_SINGLE: Mapping[str, Callable[[Evidence], Shown]] = {
+    **{metric: partial(build, metric) for metric in MEASURES},
+    "auc-per-class": auc_per_class,
+    "cost": cost,
+    "cost-by-task": cost_by_task,
+    "params": parameters,
 }
-TABLES: tuple[str, ...] = tuple(_BUILDERS)
+# A table for each metric that a task lists and something is published of.
+_BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
+    "gap": gap,
+    "rank": ranks,
+    "tests": against_baseline,
+    "comparison": all_pairs,
+    "intervals": intervals,
+}
+# In the order in which a report shows them.
+TABLES: tuple[str, ...] = (
+    *MEASURES, "auc-per-class", *_BY_METRIC, "cost", "cost-by-task", "params",
+)  # fmt: skip
 
 
 def tables(
@@ -65,24 +54,42 @@ def tables(
 ) -> Iterator[tuple[str, Shown | NotShown]]:
     """Yield (file stem, table) of the table `name`, or of all that there is rows for.
 
-    Without a name, a table of which nothing is published yet comes as a NotShown; what
-    no task could have is passed over. Raises UserError for an unknown name, and where
-    the table asked for, or every one, is empty.
+    A table of which nothing can be said yet comes as a NotShown; what no task could
+    have is passed over. Raises UserError for an unknown name, and where all that was
+    asked for is empty.
     """
-    if name is not None:
-        if name not in _BUILDERS:
-            msg = (
-                f"no table {name!r}: expected one of {', '.join(TABLES)}."
-                f"{nearest(name, TABLES)}"
-            )
-            raise UserError(msg)
-        yield from _BUILDERS[name](evidence)
+    if name is not None and name not in TABLES:
+        msg = (
+            f"no table {name!r}: expected one of {', '.join(TABLES)}."
+            f"{nearest(name, TABLES)}"
+        )
+        raise UserError(msg)
+    if name is None:
+        evidence.check_any()
+    chosen = [
+        each
+        for each in (TABLES if name is None else [name])
+        if name is not None or evidence.possible(each.partition("-")[0])
+    ]
+    shown, refused = 0, None
+    for stem, built in (each for one in chosen for each in _wanted(one, evidence)):
+        try:
+            table = built()
+        except UserError as error:
+            refused = refused or error
+            if name is None or name in _BY_METRIC:
+                yield stem, NotShown(stem, str(error))
+        else:
+            shown += 1
+            yield stem, table
+    if refused is not None and not shown:
+        raise refused
+
+
+def _wanted(name: str, evidence: Evidence) -> Iterator[tuple[str, Callable[[], Shown]]]:
+    if name in _SINGLE:
+        yield name, partial(_SINGLE[name], evidence)
         return
     evidence.check_any()
-    for each in TABLES:
-        if not evidence.possible(each.partition("-")[0]):
-            continue
-        try:
-            yield from _BUILDERS[each](evidence)
-        except UserError as error:
-            yield each, NotShown(each, str(error))
+    for metric in evidence.shown_metrics():
+        yield f"{name}-{metric}", partial(_BY_METRIC[name], metric, evidence)

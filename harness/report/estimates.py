@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..analyse.intervals import Intervals, two_way
+from ..analyse.intervals import Intervals
 from ..analyse.scores import CaseMetric, Layout, Stacked
 from ..analyse.weighted import Statistic
-from ..schema.identity import short
 from .evidence import Evidence
-from .table import RULES, Entry, Kind, budget_order
+from .table import RULES, Entry, Kind, Measure, budget_order
 
 # What an estimate is of: a group, or two groups (larger and smaller label budget).
 Place = tuple[int, ...]
 Found = dict[Place, Entry]
+ENOUGH_SEEDS = (
+    5  # for intervals to cover as often as they say (docs/results/statistics.md)
+)
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Wanted:
     keys: Mapping[int, tuple[str, ...]]
 
     @classmethod
-    def of(cls, layout: Layout, kind: Kind) -> Wanted:
+    def of(cls, metric: Measure, evidence: Evidence, kind: Kind) -> Wanted:
         """Want every group, or each method's largest label budget with each smaller."""
+        layout = evidence.layout(metric)
         groups = {int(g): row for g, row in layout.groups.to_dict("index").items()}
-        named = layout.cells.evaluate_key.groupby(layout.cells.group)
-        keys = {int(g): tuple(map(short, dict.fromkeys(some))) for g, some in named}
+        keys = evidence.keys_of_groups(metric)
         if kind == "scores":
             return cls(layout, tuple((group,) for group in groups), groups, keys)
         families: dict[tuple[str, ...], list[int]] = {}
@@ -72,6 +74,7 @@ class Wanted:
             low=None if rule == "none" else float(intervals.low[row]),
             high=None if rule == "none" else float(intervals.high[row]),
             rule=rule,
+            poor=rule == "cases and seeds" and int(intervals.seeds[row]) < ENOUGH_SEEDS,
             cases=int(intervals.cases[row]),
             patients=int(intervals.patients[row]),
             seeds=int(intervals.seeds[row]),
@@ -85,13 +88,16 @@ def of_cases(metric: CaseMetric, wanted: Wanted, evidence: Evidence) -> Found:
     for place in wanted.places:
         by_task.setdefault(wanted.groups[place[0]]["task"], []).append(place)
     for task, stacked in evidence.stacked(metric).items():
-        level = evidence.options.level
-        found.update(_of_task(stacked, wanted, by_task[task], level=level))
+        found.update(_of_task(stacked, task, wanted, by_task[task], evidence))
     return found
 
 
 def _of_task(
-    stacked: Stacked, wanted: Wanted, places: list[Place], *, level: float
+    stacked: Stacked,
+    task: str,
+    wanted: Wanted,
+    places: list[Place],
+    evidence: Evidence,
 ) -> dict[Place, Entry]:
     at = {int(group): place for place, group in enumerate(stacked.groups)}
     mine = [place for place in places if all(group in at for group in place)]
@@ -101,7 +107,7 @@ def _of_task(
     scores = stacked.scores.take(index[:, 0])
     if index.shape[1] == 2:
         scores = scores.minus(stacked.scores.take(index[:, 1]))
-    intervals = two_way(scores, level=level)
+    intervals = evidence.intervals_of_cases(scores, task)
     found = {}
     for row, place in enumerate(mine):
         entry = wanted.estimate(wanted.blank(place), intervals, row)
@@ -126,7 +132,7 @@ def of_predictions(
 
     only: of the AUC, the class that is told from the rest.
     """
-    level = evidence.options.level
+    level, choice = evidence.options.level, evidence.options.chosen.of_runs
     found: Found = {}
     drawn = evidence.drawn(metric, only=only)
     remarks = evidence.remarks(metric)
@@ -140,7 +146,7 @@ def of_predictions(
             continue
         measure: Callable[..., Intervals | None]
         measure = source.interval if len(place) == 1 else source.gap
-        intervals = measure(*place, level=level)
+        intervals = measure(*place, level=level, choice=choice)
         blank = found.get(place) or wanted.blank(place)
         if intervals is None:
             absent = "undefined on these test cases, where a class is absent"

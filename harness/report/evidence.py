@@ -11,15 +11,18 @@ import pandas as pd
 
 from ..analyse.blocks import Blocks, blocks_of_cases, blocks_of_runs, complete
 from ..analyse.classified import Drawn, choose_thresholds, draw_groups
-from ..analyse.compare import Comparison, Pairs
+from ..analyse.compare import Comparison, Pairs, stream
 from ..analyse.compare_cases import compare_cases
 from ..analyse.compare_runs import compare_runs
+from ..analyse.intervals import Intervals, Scores
+from ..analyse.resample import Resample, case_intervals
 from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, policy, stack
 from ..analyse.weighted import THRESHOLDED, Statistic
-from ..metrics.classification import Weights
 from ..schema.errors import UserError
-from ..schema.style import Style
+from ..schema.identity import short
+from ..schema.style import Style, style
 from .scope import CELLS, Scope
+from .spread import distinct, kappa_weights
 from .table import LOWER_IS_BETTER, MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -47,7 +50,12 @@ class Options:
     undefined: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     allow_incomplete: bool = False
-    style: Style | None = None
+    style: str | None = None
+
+    @property
+    def chosen(self) -> Style:
+        """The style by its name. Raises UserError for an unknown one."""
+        return style(self.style)
 
 
 class Evidence:
@@ -127,7 +135,7 @@ class Evidence:
             )
             raise UserError(msg)
 
-    def shown_metrics(self) -> list[str]:
+    def shown_metrics(self) -> list[Measure]:
         """Return the metrics that tasks list and of which a cell is published."""
         cells, tasks = self.scope.cells, self.scope.tasks
         done = cells[cells.state == "done"].task.unique()
@@ -143,12 +151,24 @@ class Evidence:
         found = self._stacked.get(metric)
         if found is None:
             layout = self.layout(metric)
-            keys, spread = _distinct(layout)
+            keys, spread = distinct(layout)
             rows = self.reader.case_scores(
                 keys, metric=metric, charge=self.policy(metric).charge
             )
             found = self._stacked[metric] = stack(spread(rows), layout)
         return found
+
+    def intervals_of_cases(self, scores: Scores, task: str) -> Intervals:
+        """Return the intervals of means over a task's cases that the style asks for."""
+        options = self.options
+        choice = options.chosen.of_cases
+        resample = None
+        if choice.interval != "components":
+            resample = Resample.draw(
+                scores.patient, scores.values.shape[2], stream(options.seed, task),
+                draws=options.draws, over=choice.over,
+            )  # fmt: skip
+        return case_intervals(scores, choice, resample, level=options.level)
 
     def drawn(
         self, metric: Statistic, *, only: int | None = None
@@ -204,7 +224,7 @@ class Evidence:
             if metric == "dice" or metric == "hd95":
                 found = compare_cases(
                     self.stacked(metric), layout, baseline=options.baseline,
-                    pairs=pairs, choices=options.style, alpha=options.alpha,
+                    pairs=pairs, choices=options.chosen, alpha=options.alpha,
                     level=options.level, seed=options.seed,
                     effects=pairs == "baseline",
                     lower_is_better=metric in LOWER_IS_BETTER,
@@ -212,7 +232,7 @@ class Evidence:
             else:
                 found = compare_runs(
                     self.drawn(metric), layout, baseline=options.baseline, pairs=pairs,
-                    choices=options.style, alpha=options.alpha, level=options.level,
+                    choices=options.chosen, alpha=options.alpha, level=options.level,
                     seed=options.seed,
                 )  # fmt: skip
             self._compared[metric, pairs] = found
@@ -237,6 +257,12 @@ class Evidence:
                 )
             self._blocks[metric] = found
         return complete(found, allow_incomplete=self.options.allow_incomplete)
+
+    def keys_of_groups(self, metric: Measure) -> dict[int, tuple[str, ...]]:
+        """Return the folder names of the evaluations of each group."""
+        cells = self.layout(metric).cells
+        named = cells.evaluate_key.groupby(cells.group)
+        return {int(g): tuple(map(short, dict.fromkeys(some))) for g, some in named}
 
     def remarks(self, metric: Statistic) -> Mapping[int, str]:
         """Return what has to be said of a group's cells, by the group's place."""
@@ -266,7 +292,7 @@ class Evidence:
         How many of the test side's are left out is kept for the table.
         """
         layout = self.layout(metric)
-        keys, spread = _distinct(layout)
+        keys, spread = distinct(layout)
         rows = self._rows.get((tuple(keys), split))
         if rows is None:
             rows = self.reader.predictions(keys, split=split)
@@ -281,34 +307,3 @@ class Evidence:
         if split == "test":
             self._unusable[metric] = layout.cells.group.iloc[bad].value_counts()
         return rows[~rows.cell.isin(bad)]
-
-
-def _distinct(layout: Layout) -> tuple[list[str], _Spread]:
-    """Return the keys of the published cells, each once, and how to undo that.
-
-    Two label budgets that choose the same training cases share their evaluation.
-    """
-    codes, keys = pd.factorize(layout.cells.evaluate_key)
-    return list(keys), _Spread(codes)
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """Turns the column `cell` from places of keys to places of cells."""
-
-    codes: np.ndarray
-
-    def __call__(self, rows: pd.DataFrame) -> pd.DataFrame:
-        if len(np.unique(self.codes)) == len(self.codes):
-            return rows  # places of keys are places of cells
-        places = pd.DataFrame({"cell": self.codes, "_own": np.arange(len(self.codes))})
-        found = rows.merge(places, on="cell")
-        return found.assign(cell=found._own).drop(columns="_own")
-
-
-def kappa_weights(scope: Scope) -> dict[str, Weights]:
-    """Return how kappa weighs disagreements: quadratic where classes are ordered."""
-    return {
-        name: "quadratic" if facts.ordinal else "unweighted"
-        for name, facts in scope.tasks.items()
-    }

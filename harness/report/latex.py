@@ -66,7 +66,7 @@ def _sheet(sheet: Sheet, heading: str, rows: Sequence[Row]) -> str:
     body = [" & ".join(escape(c.head) for c in sheet.shown) + r" \\", r"\midrule"]
     for row, texts in zip(rows, sheet.texts(rows), strict=True):
         cells = [escape(text) for text in texts]
-        if row.best:
+        if row.marked:
             cells = [rf"\textbf{{{text}}}" if text else "" for text in cells]
         body.append(" & ".join(cells) + r" \\")
     title = f"{sheet.title}: {heading}" if heading else sheet.title

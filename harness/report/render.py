@@ -78,7 +78,7 @@ def _sheet_grid(sheet: Sheet, rows: Sequence[Row], *, bold: bool) -> list[str]:
     lines = []
     for number, texts in enumerate(body):
         padded = [text.ljust(size) for text, size in zip(texts, sizes, strict=True)]
-        marked = number > 0 and rows[number - 1].best
+        marked = number > 0 and rows[number - 1].marked
         line = "  ".join(padded).rstrip() + (" *" if marked else "")
         lines.append(f"\033[1m{line}\033[0m" if bold and marked else line)
     lines.insert(1, "-" * (sum(sizes) + 2 * (len(sizes) - 1)))
@@ -170,7 +170,7 @@ def _md_sheet(sheet: Sheet, rows: Sequence[Row]) -> list[str]:
     lines.append(_md_row(["---"] * len(sheet.shown)))
     for row, texts in zip(rows, sheet.texts(rows), strict=True):
         cells = [_escape(text) for text in texts]
-        if row.best:
+        if row.marked:
             cells = [f"**{text}**" if text else "" for text in cells]
         lines.append(_md_row(cells))
     return lines
@@ -196,7 +196,7 @@ def _csv(table: Table | Sheet) -> str:
     """
     out = io.StringIO()
     if isinstance(table, Sheet):
-        names = [*(column.name for column in table.columns), "best", "keys"]
+        names = [*(column.name for column in table.columns), "marked", "keys"]
         records: Iterable[Mapping[str, object]] = table.records()
     else:
         names = ["metric", "kind", *(field.name for field in fields(Entry)), "missing"]

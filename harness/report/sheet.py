@@ -13,7 +13,9 @@ class Column:
     """A column. name: in CSV and JSON; head: for people; digits: of numbers.
 
     signed: numbers carry their sign; small: the smallest number that is written out,
-    below which '< small' is said, as for p-values; missing: what stands for None.
+    below which '< small' is said, as for p-values; missing: what stands for None;
+    bounds: columns with the interval that is printed after the value; printed: false
+    for what is in CSV and JSON only.
     """
 
     name: str
@@ -22,6 +24,8 @@ class Column:
     signed: bool = False
     small: float | None = None
     missing: str = ""
+    bounds: tuple[str, str] | None = None
+    printed: bool = True
 
     def show(self, value: Value) -> str:
         """Return a value as tables print it; never '-0.000'.
@@ -48,12 +52,13 @@ class Column:
 class Row:
     """Values by column name; a column without one is empty.
 
-    keys: folder names (16 digits) of the evaluations behind it; best: marked.
+    keys: folder names (16 digits) of the evaluations behind it; marked: stands out, and
+    the notes say why.
     """
 
     values: Mapping[str, Value]
     keys: tuple[str, ...] = ()
-    best: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,30 @@ class Sheet:
 
     @property
     def shown(self) -> tuple[Column, ...]:
-        """The columns that are printed: all but the one that makes the headings."""
-        return tuple(c for c in self.columns if c.name != self.split)
+        """The columns that are printed; the one that makes the headings is not."""
+        return tuple(c for c in self.columns if c.printed and c.name != self.split)
 
     def texts(self, rows: Sequence[Row]) -> list[list[str]]:
         """Return the printed values of rows, a list per row."""
-        return [[c.show(row.values.get(c.name)) for c in self.shown] for row in rows]
+        return [[_cell(column, row) for column in self.shown] for row in rows]
 
     def records(self) -> list[dict[str, object]]:
-        """Return unrounded values, a mapping per row, with best and keys."""
+        """Return unrounded values, a mapping per row, with `marked` and keys."""
         return [
             {
                 **{c.name: row.values.get(c.name) for c in self.columns},
-                "best": row.best,
+                "marked": row.marked,
                 "keys": list(row.keys),
             }
             for row in self.rows
         ]
+
+
+def _cell(column: Column, row: Row) -> str:
+    text = column.show(row.values.get(column.name))
+    if column.bounds is None or row.values.get(column.name) is None:
+        return text
+    low, high = (row.values.get(name) for name in column.bounds)
+    if low is None or high is None:
+        return f"{text} (no interval)"
+    return f"{text} [{column.show(low)}, {column.show(high)}]"

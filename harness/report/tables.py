@@ -34,8 +34,7 @@ def build(metric: str, evidence: Evidence, *, kind: Kind = "scores") -> Table:
     Raises UserError where there is nothing to show.
     """
     name = _known(metric)
-    layout = evidence.layout(name)
-    wanted = Wanted.of(layout, kind)
+    wanted = Wanted.of(name, evidence, kind)
     if not wanted.places:
         msg = "a gap needs two label budgets of one method, task and protocol"
         raise UserError(msg)
@@ -43,7 +42,15 @@ def build(metric: str, evidence: Evidence, *, kind: Kind = "scores") -> Table:
         found = of_cases(name, wanted, evidence)
     else:
         found = of_predictions(name, wanted, evidence)
-    return _finished(name, kind, evidence, _entries(found, wanted, name, kind))
+    entries = _entries(found, wanted, name, kind)
+    if kind == "scores":
+        entries = _close(entries, name, evidence)
+    return _finished(name, kind, evidence, entries)
+
+
+def gap(metric: Measure, evidence: Evidence) -> Table:
+    """Return the differences between label budgets, as `build` does."""
+    return build(metric, evidence, kind="gap")
 
 
 def auc_per_class(evidence: Evidence) -> Table:
@@ -51,7 +58,7 @@ def auc_per_class(evidence: Evidence) -> Table:
 
     Raises UserError where there is nothing to show.
     """
-    wanted = Wanted.of(evidence.layout("auc"), "scores")
+    wanted = Wanted.of("auc", evidence, "scores")
     tasks = evidence.scope.tasks
     most = max(len(facts.classes) for facts in tasks.values())
     entries: list[Entry] = []
@@ -81,7 +88,7 @@ def _finished(
         shared = {task: one.shared for task, one in evidence.drawn(name).items()}
     notes = captions.general(
         name, kind, evidence.layout(name), entries,
-        level=options.level, policy=rule, drawn=drawn,
+        options=options, policy=rule, drawn=drawn,
     )  # fmt: skip
     return Table(
         metric=name,
@@ -122,10 +129,10 @@ def _entries(
     ]  # fmt: skip
     tasks = {task: place for place, task in enumerate(_tasks(entries))}
     entries.sort(key=lambda e: (tasks[e.task], budget_order(e.budget.split(" - ")[-1])))
-    return tuple(_marked(entries, metric) if kind == "scores" else entries)
+    return tuple(_best(entries, metric) if kind == "scores" else entries)
 
 
-def _marked(entries: list[Entry], metric: Measure) -> list[Entry]:
+def _best(entries: list[Entry], metric: Measure) -> list[Entry]:
     """Mark the best of each complete column, if its interval is shown."""
     columns: dict[tuple[str, ...], list[int]] = {}
     for place, e in enumerate(entries):
@@ -144,6 +151,32 @@ def _marked(entries: list[Entry], metric: Measure) -> list[Entry]:
             if mean == top and entries[i].low is not None:
                 marked[i] = replace(entries[i], best=True)
     return marked
+
+
+def _close(
+    entries: tuple[Entry, ...], metric: Measure, evidence: Evidence
+) -> tuple[Entry, ...]:
+    """Mark what the test of all pairs does not tell from the best of its column."""
+    best = {(e.task, e.protocol, e.budget): e for e in entries if e.best}
+    if not best:
+        return entries
+    apart = {
+        (c.task, c.protocol, c.label_budget, *pair)
+        for c in evidence.comparisons(metric, "all")
+        if c.significant
+        for pair in (
+            (c.method, c.encoder, c.other_method, c.other_encoder),
+            (c.other_method, c.other_encoder, c.method, c.encoder),
+        )
+    }
+    marked = []
+    for e in entries:
+        top = best.get((e.task, e.protocol, e.budget))
+        differs = top is None or (
+            e.task, e.protocol, e.budget, top.method, top.encoder, e.method, e.encoder
+        ) in apart  # fmt: skip
+        marked.append(e if e.best or differs else replace(e, close=True))
+    return tuple(marked)
 
 
 def _tasks(entries: Iterable[Entry]) -> list[str]:

@@ -29,7 +29,7 @@ def test_terminal(table):
     text = render(table, "term")
     assert "organs (synthetic), finetune" in text
     assert re.search(r"random +swin +missing \(3 of 3 cells missing\)", text)
-    assert re.search(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]\* +20 x 3 +3 / 6", text)
+    assert re.search(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]!\* +20 x 3 +3 / 6", text)
     assert "method" in text
     assert "encoder" in text
     assert "\033" not in text
