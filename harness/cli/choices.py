@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..schema.errors import UserError
 
 if TYPE_CHECKING:
-    from ..report.evidence import Options
+    from ..report.options import Options
 
 
 def add_choices(command: argparse.ArgumentParser) -> None:
@@ -21,7 +21,11 @@ def add_choices(command: argparse.ArgumentParser) -> None:
         "the same encoder)",
     )
     group.add_argument(
-        "--alpha", type=float, default=0.05, metavar="P", help="of tests (default: 0.05)"
+        "--alpha",
+        type=float,
+        default=0.05,
+        metavar="P",
+        help="of tests (default: 0.05)",
     )
     group.add_argument(
         "--level",
@@ -68,7 +72,7 @@ def add_choices(command: argparse.ArgumentParser) -> None:
 def chosen(args: argparse.Namespace, benchmark_style: str | None = None) -> Options:
     """Return the options. Raises UserError for one that is out of range or unknown."""
     from ..analyse.scores import policy
-    from ..report.evidence import Options
+    from ..report.options import Options
     from ..schema.style import style
 
     for name in ("alpha", "level"):

@@ -62,6 +62,13 @@ def filters(args: argparse.Namespace) -> list[str]:
     return [*args.filter, *getattr(args, "filter_after", [])]
 
 
+def alone(args: argparse.Namespace) -> bool:
+    """Tell whether a results folder is to be reported without a benchmark file."""
+    return bool(args.published) or (
+        args.benchmark == BENCHMARK and not BENCHMARK.exists()
+    )
+
+
 def open_matrix(args: argparse.Namespace) -> Matrix:
     """Return the matrix that the options name. Raises UserError."""
     from ..matrix import load

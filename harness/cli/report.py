@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.errors import Exit, UserError
+from .choices import add_choices, chosen
 from .illustrate import illustrate
-from .options import BENCHMARK, add_command, filters, open_matrix, open_store
+from .options import add_command, alone, filters, open_matrix, open_store
 from .output import counted, emit_json, say
+from .refresh import add_watch, watched
 
 if TYPE_CHECKING:
     from ..plan import Plan
     from ..report.catalogue import Shown
-    from ..report.evidence import Evidence, Options
+    from ..report.evidence import Evidence
+    from ..report.options import Options
     from ..report.scope import Scope
     from ..store import Store
 
@@ -33,7 +36,9 @@ def add_parser(commands: Any) -> None:
         "--table",
         metavar="NAME",
         help="one table: dice, hd95, auc, kappa, f1, sens, spec, auc-per-class, gap "
-        "(between label budgets), cost, params; without it all are written",
+        "(between label budgets), rank, tests (against the baseline), comparison (all "
+        "pairs), intervals, claims, cost, cost-by-task, params; without it all are "
+        "written",
     )
     command.add_argument(
         "--format",
@@ -48,20 +53,14 @@ def add_parser(commands: Any) -> None:
         help="folder to write into (default: reports/)",
     )
     command.add_argument(
-        "--undefined",
-        action="append",
-        default=[],
-        metavar="METRIC=POLICY",
-        help="what a missed structure or a false alarm counts as: hd95=diagonal or "
-        "hd95=exclude, dice=exclude or dice=one",
-    )
-    command.add_argument(
         "--published",
         action="store_true",
         help="report everything in the results folder by its labels, without a "
         "benchmark file (as where there is none)",
     )
-    command.set_defaults(handler=report)
+    add_choices(command)
+    add_watch(command)
+    command.set_defaults(handler=lambda args: watched(args, report))
 
 
 def report(args: argparse.Namespace) -> Exit:
@@ -69,7 +68,9 @@ def report(args: argparse.Namespace) -> Exit:
     scope, store, plan = _scope(args)
     out = args.out if args.out is not None else scope.folder
     formats = _formats(args)
-    evidence = _evidence(scope, store, _options(args))
+    evidence = _evidence(
+        scope, store, chosen(args, plan.matrix.style if plan else None)
+    )
     drawn, left_out = _draw(evidence, args.table)
     if args.json:
         from ..report.render import render
@@ -94,7 +95,7 @@ def _scope(args: argparse.Namespace) -> tuple[Scope, Store, Plan | None]:
     from ..report.scope import scope_of_plan
     from ..store import Store
 
-    if args.published or (args.benchmark == BENCHMARK and not BENCHMARK.exists()):
+    if alone(args):
         from ..report.published import scope_of_store
 
         results = args.results if args.results is not None else Path("results")
@@ -132,10 +133,11 @@ def _hint_published(plan: Plan, store: Store) -> None:
 
 def print_report(plan: Plan, store: Store) -> None:
     """Print and write every table of a plan into its default folder, after a run."""
+    from ..report.options import Options
     from ..report.scope import scope_of_plan
 
     scope = scope_of_plan(plan)
-    evidence = _evidence(scope, store)
+    evidence = _evidence(scope, store, Options.of_style(plan.matrix.style))
     drawn, left_out = _draw(evidence)
     _print(drawn)
     written = illustrate(evidence, drawn, plan, store, scope.folder)
@@ -159,20 +161,7 @@ def _formats(args: argparse.Namespace) -> set[str]:
     return asked
 
 
-def _options(args: argparse.Namespace) -> Options:
-    from ..report.evidence import Options
-
-    undefined = {}
-    for pair in args.undefined:
-        metric, equals, policy = pair.partition("=")
-        if not equals or metric not in {"dice", "hd95"}:
-            msg = f"--undefined {pair}: expected dice=POLICY or hd95=POLICY"
-            raise UserError(msg)
-        undefined[metric] = policy
-    return Options(undefined=undefined)
-
-
-def _evidence(scope: Scope, store: Store, options: Options | None = None) -> Evidence:
+def _evidence(scope: Scope, store: Store, options: Options) -> Evidence:
     from ..report.evidence import Evidence
     from ..report.reader import StoreReader
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..analyse.scores import Layout, Policy
 from ..schema.style import SENTENCES, Choice, Correction
-from .evidence import Options
+from .options import Options
 from .scope import TaskFacts
 from .table import LOWER_IS_BETTER, Entry, Kind, Measure
 

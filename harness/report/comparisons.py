@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..analyse.compare import Comparison, Effect, Pairs
+from ..schema.errors import UserError
 from ..schema.style import SENTENCES, Style
 from . import captions
 from .evidence import CASE_METRICS, Evidence
@@ -35,6 +36,9 @@ def all_pairs(metric: Measure, evidence: Evidence) -> Sheet:
 
 def _sheet(name: str, metric: Measure, evidence: Evidence, pairs: Pairs) -> Sheet:
     found = evidence.comparisons(metric, pairs)
+    if not found:
+        msg = "a comparison needs two methods of one task, protocol and label budget"
+        raise UserError(msg)
     chosen = evidence.options.chosen
     keys = evidence.keys_of_groups(metric)
     effects = [one for one in _EFFECTS if any(one in each.effects for each in found)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, polic
 from ..analyse.weighted import THRESHOLDED, Statistic
 from ..schema.errors import UserError
 from ..schema.identity import short
-from ..schema.style import Style, style
+from .options import NothingYet, Options
 from .scope import CELLS, Scope
 from .spread import distinct, kappa_weights
 from .table import LOWER_IS_BETTER, MEASURES, Measure
@@ -31,31 +30,6 @@ if TYPE_CHECKING:
 _NO_CELL = "no cell matches: check the benchmark file and the filter"
 _NOTHING = pd.Series(dtype="int64")
 CASE_METRICS: tuple[CaseMetric, ...] = ("dice", "hd95")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What whoever asks for a report may choose.
-
-    level: of intervals; alpha: of tests; seed, draws: of every bootstrap; undefined:
-    {metric: policy name}; baseline: the method that others are compared with (none: the
-    one without pretraining, of the same encoder); allow_incomplete: rank although cells
-    are missing; style: tests, corrections and intervals (None: the default ones).
-    """
-
-    level: float = 0.95
-    alpha: float = 0.05
-    seed: int = 0
-    draws: int = 2000
-    undefined: Mapping[str, str] = field(default_factory=dict)
-    baseline: str | None = None
-    allow_incomplete: bool = False
-    style: str | None = None
-
-    @property
-    def chosen(self) -> Style:
-        """The style by its name. Raises UserError for an unknown one."""
-        return style(self.style)
 
 
 class Evidence:
@@ -114,7 +88,7 @@ class Evidence:
                     f"nothing to show yet: none of {len(cells)} cells with {metric} is "
                     "published; start them with: harness run"
                 )
-                raise UserError(msg)
+                raise NothingYet(msg)
             found = self._layouts[metric] = lay_out(cells)
         return found
 
@@ -133,7 +107,7 @@ class Evidence:
                 f"nothing to show yet: none of {len(cells)} cells is published; start "
                 "them with: harness run"
             )
-            raise UserError(msg)
+            raise NothingYet(msg)
 
     def shown_metrics(self) -> list[Measure]:
         """Return the metrics that tasks list and of which a cell is published."""

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.report.evidence import Evidence, Options
+from harness.report.evidence import Evidence
+from harness.report.options import Options
 from harness.report.scope import Scope, TaskFacts
 from harness.report.tables import build
 from harness.schema.task import TaskSpec
