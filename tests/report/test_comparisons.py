@@ -61,7 +61,7 @@ def test_all_pairs_and_another_baseline(
     found = against_baseline("dice", other)
     assert {row.values["method"] for row in found.rows} == {"random", "simmim"}
     wrong = make_evidence(make_cells(), make_reader(), tasks, baseline="moe")
-    with pytest.raises(UserError, match="'moe' is not a method here.*Did you mean"):
+    with pytest.raises(UserError, match=r"'moe' is not a method here.*Did you mean"):
         against_baseline("dice", wrong)
 
 
