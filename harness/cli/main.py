@@ -31,6 +31,7 @@ COMMANDS = (
     "report",
     "collect",
     "query",
+    "export",
     "verify",
     "data",
     "check",

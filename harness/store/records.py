@@ -118,7 +118,8 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
         msg = f"its manifest is of another node, {manifest.key[:KEY_DIGITS]}"
         raise Damaged(msg)
     names = (manifest.attempt, *manifest.files)
-    if not manifest.files or not all(map(PUBLISHED_NAME.fullmatch, names)):
+    plain = all(map(PUBLISHED_NAME.fullmatch, names)) and "/" not in manifest.attempt
+    if not manifest.files or not plain:
         msg = "its manifest names no files, or names that are not allowed"
         raise Damaged(msg)
     return manifest
