@@ -133,3 +133,37 @@ def test_a_mistake_in_sql_is_one_sentence_and_a_usage_error(run):
     code, out, err = run("query", "drop table runs")
     assert (code, out) == (Exit.USAGE, "")
     assert "this is DROP: results are read only" in err
+
+
+def test_nodes_go_to_another_folder_and_back(run, results, tmp_path, capsys):
+    tar = tmp_path / "nodes.tar"
+    code, out, _ = run("export", str(tar))
+    assert code == Exit.DONE
+    assert out.startswith(f"5 nodes in {tar}, ")
+    there = tmp_path / "there"
+    for added, already in ((5, 0), (0, 5)):
+        assert main(["import", str(tar), "--results", str(there)]) == Exit.DONE
+        assert capsys.readouterr().out == (
+            f"{added} nodes added, {already} there already, 0 in conflict, 0 refused\n"
+        )
+    assert set(Store(there).done()) == set(Store(results).done())
+
+
+def test_export_takes_some_kinds_only(run, tmp_path):
+    tar = tmp_path / "scores.tar"
+    code, out, _ = run("export", str(tar), "--kinds", "evaluate", "--json")
+    assert (code, json.loads(out)["nodes"]) == (Exit.DONE, 2)
+    code, _, err = run("export", str(tmp_path / "x.tar"), "--kinds", "evaluation")
+    assert code == Exit.USAGE
+    assert "--kinds evaluation: expected some of pretrain,adapt,evaluate" in err
+    code, _, err = run("export", str(tmp_path / "x.tar"), "--kinds", "analyse")
+    assert (code, "nothing of that kind is published" in err) == (Exit.USAGE, True)
+
+
+def test_import_says_what_it_refused(run, results, tmp_path, capsys):
+    key = spoil(results)
+    there = tmp_path / "there"
+    assert main(["import", str(results), "--results", str(there)]) == Exit.FAILED
+    out = capsys.readouterr().out
+    assert f"{key} refused: its file cases.parquet has other content" in out
+    assert "4 nodes added, 0 there already, 0 in conflict, 1 refused" in out
