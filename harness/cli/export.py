@@ -77,7 +77,8 @@ def _chosen(args: argparse.Namespace) -> tuple[Store, list[str]]:
 
 def import_command(args: argparse.Namespace) -> Exit:
     """Import; nodes that cannot be trusted are named and the exit code is 1."""
-    from ..store.transfer import import_nodes, opened
+    from ..store.sources import opened
+    from ..store.transfer import import_nodes
 
     store = _target(args)
     with opened(args.source) as source:

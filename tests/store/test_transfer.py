@@ -11,8 +11,9 @@ import pytest
 from harness.schema.errors import UserError
 from harness.store import Store
 from harness.store.runs import runs_table
+from harness.store.sources import opened
 from harness.store.tables import read_tables
-from harness.store.transfer import export, import_nodes, opened
+from harness.store.transfer import export, import_nodes
 
 WRITTEN = Path(__file__).with_name("written") / "aac7597"
 
