@@ -37,7 +37,13 @@ def add_backend(command: argparse.ArgumentParser, where: str) -> None:
         "--workers",
         type=_positive,
         metavar="N",
-        help="local: processes (default: cores)",
+        help="local: processes (default: one per core, or per place on a GPU)",
+    )
+    command.add_argument(
+        "--per-gpu",
+        type=_positive,
+        metavar="K",
+        help="local: cells that may use a GPU of --gpus at once (default 1)",
     )
     command.add_argument(
         "--canary",
@@ -105,9 +111,11 @@ def request(args: argparse.Namespace, store: Store) -> Request:
     if cluster != "slurm" and given:
         message = f"{given[0]} is for --cluster slurm, not for --cluster {cluster}"
         raise UserError(message)
-    if cluster != "local" and args.workers is not None:
-        message = f"--workers is for --cluster local, not for --cluster {cluster}"
-        raise UserError(message)
+    for name in ("workers", "per_gpu"):
+        if cluster != "local" and getattr(args, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            message = f"{option} is for --cluster local, not for --cluster {cluster}"
+            raise UserError(message)
     if cluster != "slurm":
         return Request(cluster)
     before = last.asked if last is not None and last.backend == "slurm" else {}
@@ -134,7 +142,9 @@ def make_backend(
     if asked.cluster == "local":
         from ..submit.local import Local
 
-        return Local(store, workers=args.workers, gpus=args.gpus or 0)
+        return Local(
+            store, workers=args.workers, gpus=args.gpus or 0, per_gpu=args.per_gpu or 1
+        )
     from ..submit.slurm import Slurm
 
     return Slurm(

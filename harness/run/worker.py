@@ -172,8 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Warm worker of the local pool.")
     parser.add_argument("--results", required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cores", default="", help="to be pinned to, such as 0,1")
     parser.add_argument("--runner", default=RUNNER)
     options = parser.parse_args(arguments)
+    if options.cores and hasattr(os, "sched_setaffinity"):
+        # Before the runner imports torch: threads inherit it.
+        os.sched_setaffinity(0, map(int, options.cores.split(",")))
     # The pipe to the parent moves away from descriptor 1, where any library may print.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

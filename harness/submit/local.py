@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ..schema.errors import Exit, UserError
 from .backend import RUNNER, Failure, Outcome, Preview
+from .failures import MACHINE, History
 from .order import Order, preview
 from .progress import Progress
 from .reasons import reason_of
 from .records import Array, Submissions
+from .slots import slots, usable_cores, usable_gpus
 
 if TYPE_CHECKING:
     from ..plan import Job
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 WORKER = (sys.executable, "-m", "harness.run.worker")
 POLL_S = 0.5  # how soon a killed worker is noticed whose children keep its pipe open
-GRACE_S = 3.0  # between SIGTERM and SIGKILL
+GRACE_S = 60.0  # for a training to save what it has; a second Ctrl-C does not wait
+AGAIN = 1  # tries more for a job that the machine failed, after all others
 
 
 @dataclass
@@ -37,7 +41,7 @@ class _Worker:
     """A worker process and the job that it has, if any."""
 
     process: subprocess.Popen[str]
-    index: int
+    index: int  # of its slot
     ready: bool = False
     job: Job | None = None
     since: float = 0.0
@@ -56,12 +60,15 @@ class _Worker:
 class Local:
     """Runs jobs in `workers` processes that import torch once (default: one per core).
 
-    A failing job does not stop the others; what waits for a failed pretraining is
-    blocked. A worker that dies is one failed attempt and is replaced. Ctrl-C and
-    SIGTERM end the workers; running again goes on with what is not published.
+    Each is pinned to cores of its own and, with `gpus`, sees one of so many GPUs, which
+    `per_gpu` workers share (then by default there are as many workers as places). Jobs
+    start in the order in which they become ready, whichever worker is free. A failing job
+    does not stop the others; what waits for a failed pretraining is blocked. A worker
+    that dies is one failed attempt and is replaced; what the machine failed is tried once
+    more, after all others. Ctrl-C and SIGTERM end the workers, which save first; running
+    again goes on from there.
 
-    worker: the command of a worker; --results, --threads and --runner are added.
-    gpus: give each worker one of so many visible devices, in turn.
+    worker: the command of a worker; --results, --threads, --cores and --runner are added.
     """
 
     name = "local"
@@ -72,16 +79,16 @@ class Local:
         *,
         workers: int | None = None,
         gpus: int = 0,
+        per_gpu: int = 1,
         worker: Sequence[str] = WORKER,
         runner: str = RUNNER,
         progress: Progress | None = None,
     ) -> None:
-        cores = _cores()
         self.store = store
-        self.workers = max(1, workers or cores)
-        self.threads = max(1, cores // self.workers)
+        self.slots = slots(
+            usable_cores(), usable_gpus(gpus), workers=workers, per_gpu=per_gpu
+        )
         self._command = [*worker, "--runner", runner]
-        self._gpus = gpus
         self._progress = progress
         self._pool: list[_Worker] = []
 
@@ -96,15 +103,16 @@ class Local:
         """Run `jobs`; return when all have ended or the user interrupts."""
         if not jobs:
             return Outcome()
-        run = _Run(jobs, self.store, self._progress, self.workers)
+        run = _Run(jobs, self.store, self._progress, len(self.slots))
         with _sigterm_interrupts(), selectors.DefaultSelector() as self._selector:
             try:
-                for index in range(min(self.workers, len(jobs))):
+                for index in range(min(len(self.slots), len(jobs))):
                     self._start(run, index)
                 while run.order.unfinished:
                     self._step(run)
             except KeyboardInterrupt:
                 run.interrupted = True
+                run.progress.say("stopping: trainings save what they have")
             finally:
                 self._stop()
         return run.end()
@@ -122,17 +130,15 @@ class Local:
                 self._bury(run, worker)
 
     def _start(self, run: _Run, index: int) -> None:
+        slot = self.slots[index]
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            environment[name] = str(self.threads)
-        if self._gpus:
-            seen = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
-            devices = seen if seen != [""] else [str(i) for i in range(self._gpus)]
-            chosen = devices[: self._gpus][index % min(self._gpus, len(devices))]
-            environment["CUDA_VISIBLE_DEVICES"] = chosen
+            environment[name] = str(slot.threads)
+        if slot.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
         command = [
             *self._command, "--results", str(self.store.root),
-            "--threads", str(self.threads),
+            "--threads", str(slot.threads), "--cores", ",".join(map(str, slot.cores)),
         ]  # fmt: skip
         with run.worker_log(index).open("ab") as log:
             # A session of its own: Ctrl-C reaches this process alone, which then ends
@@ -192,13 +198,15 @@ class Local:
             self._start(run, worker.index)
 
     def _stop(self) -> None:
-        """End all workers with what they started."""
+        """End all workers with what they started; wait for what they save."""
         for worker in self._pool:
             _end_group(worker.process, signal.SIGTERM)
         end = time.monotonic() + GRACE_S
+        with contextlib.suppress(KeyboardInterrupt):
+            for worker in self._pool:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(timeout=max(0.0, end - time.monotonic()))
         for worker in self._pool:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(timeout=max(0.0, end - time.monotonic()))
             _end_group(worker.process, signal.SIGKILL)
             worker.process.wait()
             _close(worker)
@@ -224,6 +232,7 @@ class _Run:
         self.failed: list[Failure] = []
         self.blocked: list[Failure] = []
         self.interrupted = False
+        self._again: Counter[str] = Counter()
         for name in self.order.blocked:
             self._block(self.order.jobs[name])
 
@@ -235,6 +244,10 @@ class _Run:
 
     def finish(self, job: Job, code: int, error: str | None, wall_s: float) -> None:
         """Count the end of a job and block what waited for it in vain."""
+        if code == Exit.FAILED and self._may_try_again(job):
+            self.progress.say(f"{job.label}: {error or 'failed'}: tried again later")
+            self.order.again(job.name)
+            return
         lost = self.order.finish(job.name, good=code == Exit.DONE)
         if code == Exit.DONE:
             self.done.append(job.name)
@@ -248,6 +261,14 @@ class _Run:
             self.progress.say(f"{state}: {job.label}: {reason} (log: {self.log(job)})")
         for child in lost:
             self._block(child)
+
+    def _may_try_again(self, job: Job) -> bool:
+        """Whether the machine failed a job, and has not done so too often in this run."""
+        tries = History(self.store).tries(job.nodes)
+        if not tries or tries[-1].kind not in MACHINE:
+            return False
+        self._again[job.name] += 1
+        return self._again[job.name] <= AGAIN
 
     def _block(self, job: Job) -> None:
         reason = self.order.blocked[job.name]
@@ -293,9 +314,3 @@ def _close(worker: _Worker) -> None:
     for pipe in (worker.stdin, worker.stdout):
         with contextlib.suppress(OSError):
             pipe.close()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -63,6 +63,10 @@ class Order:
         """Return a job that may start now, or None."""
         return self.jobs[self._ready.popleft()] if self._ready else None
 
+    def again(self, name: str) -> None:
+        """Let a job that was taken start once more, after all that may start now."""
+        self._ready.append(name)
+
     def finish(self, name: str, *, good: bool) -> list[Job]:
         """Record the end of a job; return the jobs that its failure blocks."""
         del self._needs[name]

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import written
 from catalogue import every
-from trial import Broken, NotTried, Trial, prepare
+from trial import Broken, NotTried, Trial, prepare, slurm
 
 
 def attempt(fault, number, state):
     """Run one trial; return its record."""
     folder = state / "trials" / f"{written.slug(fault.name)}-{number}"
+    if (folder / "slurm").exists():
+        slurm.down(folder / "slurm")  # of a suite that was killed
     shutil.rmtree(folder, ignore_errors=True)
     start, verdict, why = time.monotonic(), "survived", ""
     trial = None

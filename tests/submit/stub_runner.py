@@ -2,7 +2,8 @@
 
 The real store and the real worker run them; only the computation is replaced. A node
 does what its settings say: 'ok', 'fail', 'fault' (with a traceback), 'raise', 'kill'
-(itself, by SIGKILL), 'sleep', or 'fail-once'.
+(itself, by SIGKILL), 'kill-once', 'sleep', 'save' (sleep, and take a while to end), or
+'fail-once'.
 """
 
 import os
@@ -102,6 +103,11 @@ class Workshop:
         path = self.store.root / "events.txt"
         return [tuple(line.split()) for line in path.read_text().splitlines()]
 
+    def places(self):
+        """(what, label, process id, cores, GPU) of every start and end of a node."""
+        path = self.store.root / "places.txt"
+        return [tuple(line.split(" ")) for line in path.read_text().splitlines()]
+
     def started(self):
         return [label for what, label, *_ in self.events() if what == "start"]
 
@@ -117,10 +123,12 @@ def run_nodes(results, keys, *, threads):
         label, do = f"{spec['kind']}:{settings['name']}", settings["do"]
         _note(store, "start", label, threads)
         attempt = store.begin(key, {}, made_by=_made_by())
-        if do == "kill":
+        if do == "kill" or (do == "kill-once" and len(store.attempts(key)) == 1):
             os.kill(os.getpid(), signal.SIGKILL)
         if do == "sleep":
             time.sleep(600)
+        if do == "save":
+            _save_for_a_while(store, label, threads)
         if do == "raise":
             message = "told to raise"
             raise RuntimeError(message)
@@ -143,6 +151,19 @@ def _made_by():
     return {**provenance.code_state(), "slurm": provenance._slurm(os.environ)}
 
 
+def _save_for_a_while(store, label, threads):
+    """Take longer to end after a signal than an impatient parent would wait."""
+    try:
+        _note(store, "asleep", label, threads)
+        time.sleep(600)
+    finally:
+        time.sleep(4)
+
+
 def _note(store, what, label, threads):
     with (store.root / "events.txt").open("a") as out:
         out.write(f"{what} {label} {os.getpid()} {threads}\n")
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    with (store.root / "places.txt").open("a") as out:
+        out.write(f"{what} {label} {os.getpid()} {cores} {gpu}\n")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -67,7 +68,36 @@ def test_workers_are_bounded_warm_and_share_the_cores(workshop):
 
 
 def test_the_default_pool_has_one_worker_per_core(workshop):
-    assert Local(workshop.store).workers == len(os.sched_getaffinity(0))
+    assert len(Local(workshop.store).slots) == len(os.sched_getaffinity(0))
+
+
+def test_workers_are_pinned_and_a_gpu_is_used_by_as_many_cells_as_are_allowed(
+    workshop, monkeypatch
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    for number in range(8):
+        workshop.cell(f"c{number}")
+    pool = local(workshop, workers=None, gpus=2, per_gpu=2)
+    assert pool.run(workshop.jobs).exit == Exit.DONE
+    using, most = {"5": set(), "7": set()}, {"5": 0, "7": 0}
+    for what, label, pid, cores, gpu in workshop.places():
+        assert set(map(int, cores.split(","))) < set(os.sched_getaffinity(0))
+        (using[gpu].add if what == "start" else using[gpu].discard)((pid, label))
+        most[gpu] = max(most[gpu], len(using[gpu]))
+    assert all(1 <= count <= 2 for count in most.values())
+
+
+def test_what_the_machine_fails_is_tried_once_more_after_the_others(workshop):
+    workshop.cell("unlucky", do="kill-once")
+    workshop.cell("other")
+    outcome = local(workshop, workers=1).run(workshop.jobs)
+    assert outcome.exit == Exit.DONE
+    started = [label for label in workshop.started() if label.startswith("adapt")]
+    assert started == ["adapt:unlucky", "adapt:other", "adapt:unlucky"]
+    states = [
+        one["state"] for one in workshop.store.attempts(workshop.jobs[0].nodes[0])
+    ]
+    assert states == ["lost", "done"]
 
 
 def test_a_failing_job_leaves_the_others_alone(workshop):
@@ -96,7 +126,7 @@ def test_a_failing_job_leaves_the_others_alone(workshop):
     assert "RuntimeError: told to raise" in text
 
 
-def test_a_killed_worker_is_one_failure_and_is_replaced(workshop):
+def test_a_killed_worker_is_one_failed_attempt_and_is_replaced(workshop):
     killed = workshop.cell("killed", do="kill")
     for number in range(3):
         workshop.cell(f"c{number}")
@@ -105,8 +135,8 @@ def test_a_killed_worker_is_one_failure_and_is_replaced(workshop):
     assert "signal 9, perhaps out of memory" in outcome.failed[0].reason
     assert len(outcome.done) == 3
     assert len({pid for _, _, pid, _ in workshop.events()}) == 2
-    [attempt] = workshop.store.attempts(killed.nodes[0])
-    assert attempt["state"] == "lost"
+    attempts = workshop.store.attempts(killed.nodes[0])
+    assert [attempt["state"] for attempt in attempts] == ["lost", "lost"]
 
 
 def test_running_again_does_only_what_is_left(workshop):
@@ -192,6 +222,25 @@ def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, n
     wait_for(lambda: not any(alive(pid) for pid in pids), seconds=5)
     assert [job.name for job in workshop.todo()] == [sleeper.name]
     assert attempts()[0]["state"] == "lost"
+
+
+def test_interrupting_waits_for_what_a_job_saves(workshop, monkeypatch):
+    job = workshop.cell("c", do="save")
+
+    def interrupt():
+        path = workshop.store.root / "events.txt"
+        wait_for(lambda: path.exists() and "asleep" in path.read_text())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    start = time.monotonic()
+    outcome = local(workshop, workers=1).run(workshop.jobs)
+    thread.join()
+    assert outcome.exit == Exit.INCOMPLETE
+    assert time.monotonic() - start > 4
+    [attempt] = workshop.store.attempts(job.nodes[0])
+    assert attempt["state"] == "lost"  # the stub does not record it; it was not killed
 
 
 def test_the_submitting_process_imports_no_torch(workshop):
