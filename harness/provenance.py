@@ -168,11 +168,12 @@ def _gpus() -> list[str]:
     if torch is not None and torch.cuda.is_available():
         count = torch.cuda.device_count()
         return [torch.cuda.get_device_name(index) for index in range(count)]
-    return list(_driver_gpus())
+    return list(driver_gpus())
 
 
 @cache
-def _driver_gpus() -> tuple[str, ...]:
+def driver_gpus() -> tuple[str, ...]:
+    """Return the names of the GPUs that NVIDIA's driver has, whoever may use them."""
     names = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         try:

@@ -33,6 +33,7 @@ COMMANDS = (
     "query",
     "export",
     "verify",
+    "doctor",
     "data",
     "check",
     "new",
