@@ -29,6 +29,7 @@ COMMANDS = (
     "why",
     "logs",
     "report",
+    "clean",
     "collect",
     "query",
     "export",

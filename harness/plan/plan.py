@@ -60,7 +60,7 @@ class Plan:
                 self.done.append(cell)
             else:
                 self.todo.append(cell)
-                if cell.adapt_key in published:
+                if _is_whole(published.get(cell.adapt_key)):
                     self._adapted.add(cell.adapt_key)
         self.pretrained = {key for key in self.pretrainings if key in published}
         self.unpublished = {
@@ -208,6 +208,11 @@ class Plan:
             "notes": self.notes(),
             "cost": self.cost().to_json(),
         }
+
+
+def _is_whole(manifest: Any) -> bool:
+    """Say whether a node is published with all its files: weights may not be kept."""
+    return manifest is not None and not manifest.removed
 
 
 def make_plan(matrix: Matrix, store: Published | None = None) -> Plan:

@@ -27,6 +27,7 @@ from . import interrupts, ranks
 from .adapt.finetune import finetune
 from .adapt.linear_probe import linear_probe
 from .evaluate import evaluate
+from .keep import keep_only, waiting_for
 from .node import Node
 from .pretrain import pretrain
 from .ranks import Bystander
@@ -53,10 +54,10 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
     outcomes: set[Exit] = set()
     kept_from: list[Exception] = []
     for key in keys:
-        if collective.agreed(store.is_done(key), device):
+        if collective.agreed(_needs_nothing(store, key, keys), device):
             continue
         try:
-            outcomes.add(_run_node(store, key, device))
+            outcomes.add(_run_node(store, key, device, keys))
         except Exception as error:
             if collective.world_size() > 1:
                 raise  # ranks that no longer agree on what comes next cannot go on
@@ -69,7 +70,9 @@ def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
     return Exit.DONE
 
 
-def _run_node(store: Store, key: str, device: torch.device) -> Exit:
+def _run_node(
+    store: Store, key: str, device: torch.device, keys: Sequence[str]
+) -> Exit:
     spec = store.spec(key)
     if key_of_identity(spec["identity"]) != spec["key"]:
         msg = f"{short(key)}/spec.json was changed: run again, which writes it anew"
@@ -96,7 +99,16 @@ def _run_node(store: Store, key: str, device: torch.device) -> Exit:
         return Exit.FAILED
     interrupts.progress.made = True
     discard(node.folder)
+    keep_only(node, keys)
     return Exit.DONE
+
+
+def _needs_nothing(store: Store, key: str, keys: Sequence[str]) -> bool:
+    """Say whether a node is published with all that the other nodes want of it."""
+    manifest = store.manifest(key)
+    if manifest is None:
+        return False
+    return not manifest.removed or not waiting_for(store, key, keys)
 
 
 def _begin(store: Store, spec: Mapping[str, Any]) -> Attempt | Bystander:
@@ -148,7 +160,7 @@ def _compute(node: Node) -> None:
     else:
         {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
     hours = (time.monotonic() - started) / 3600
-    node.attempt.note(gpu_h=hours if gpu else 0.0)
+    node.attempt.note(gpu_h=hours * collective.world_size() if gpu else 0.0)
     if gpu:
         node.attempt.note(peak_gpu_mem=torch.cuda.max_memory_allocated())
 

@@ -28,8 +28,8 @@ from ..store.durable import (
     sync_and_hash,
     write_bytes,
 )
+from ..store.records import CHECKPOINTS
 
-FOLDER = "checkpoints"  # within a node's folder, beside its attempts
 FORMAT = 1
 _KEPT = 2
 
@@ -55,7 +55,7 @@ class Snapshots:
     """
 
     def __init__(self, node: Path, attempt: str, log: Callable[[str], None]) -> None:
-        self.folder = node / FOLDER
+        self.folder = node / CHECKPOINTS
         self._attempt = attempt
         self._log = log
 
@@ -145,7 +145,7 @@ def read(path: Path) -> Snapshot:
 
 def discard(node: Path) -> None:
     """Remove the checkpoints of a node, which has published what they led to."""
-    shutil.rmtree(node / FOLDER, ignore_errors=True)
+    shutil.rmtree(node / CHECKPOINTS, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:

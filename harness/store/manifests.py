@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ..schema.identity import KEY_DIGITS, short
-from .durable import create_exclusively, draft_name, hash_file, sync_folder
+from .durable import (
+    create_exclusively,
+    draft_name,
+    hash_file,
+    sync_folder,
+    write_bytes,
+)
 from .records import (
     Damaged,
     FileEntry,
@@ -76,8 +83,13 @@ def publish(root: Path, manifest: Manifest) -> bool:
     deadline = time.monotonic() + _TORN_GRACE_S
     while not create_exclusively(path, manifest.to_bytes()):
         try:
-            if trusted(root, manifest.key) is not None:
-                return False
+            found = trusted(root, manifest.key)
+            if found is not None:
+                if not found.removed:
+                    return False
+                # Computed anew for the sake of files that were not kept.
+                write_bytes(path, manifest.to_bytes())
+                break
         except Torn:
             if time.monotonic() < deadline and _is_young(path):
                 time.sleep(0.05)
@@ -88,6 +100,31 @@ def publish(root: Path, manifest: Manifest) -> bool:
     with contextlib.suppress(OSError):  # readers see it already: no way back
         sync_folder(path.parent)
     return winner(root, manifest.key) == manifest.attempt
+
+
+def remove(root: Path, key: str, names: Iterable[str]) -> list[str]:
+    """Remove published files that are not kept; return the names of those that were.
+
+    The manifest is replaced first and goes on counting: it says what was there. A file
+    that a crash leaves behind belongs to no manifest, and `harness clean` finds it.
+    Nothing happens to a node that is not published whole, and one file stays always.
+    """
+    try:
+        manifest = trusted(root, key)
+    except Damaged:
+        return []
+    if manifest is None:
+        return []
+    gone = {name: manifest.files[name] for name in names if name in manifest.files}
+    kept = {name: e for name, e in manifest.files.items() if name not in gone}
+    if not gone or not kept:
+        return []
+    changed = replace(manifest, files=kept, removed={**manifest.removed, **gone})
+    write_bytes(manifest_path(root, key), changed.to_bytes())
+    for name in gone:
+        with contextlib.suppress(OSError):
+            (attempt_dir(root, manifest) / name).unlink()
+    return sorted(gone)
 
 
 def _is_young(path: Path) -> bool:

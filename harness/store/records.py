@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ ErrorClass = Literal[
 STALE_BEATS = 10  # missed heartbeats after which a silent attempt counts as lost
 # Written by the store itself into every attempt folder, never published.
 RUN, LOG, HEARTBEAT = "run.json", "log.txt", "heartbeat"
+# Beside a node's attempts: what resumes a training, by whichever attempt.
+CHECKPOINTS = "checkpoints"
 PUBLISHED_NAME = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
 )
@@ -52,6 +54,7 @@ class Manifest:
     """A published node: what it is, which attempt made it, its files.
 
     labels: columns for people and tables; run: wall_s, host and what was measured.
+    removed: files that were published and are not kept any more (`keep:`).
     """
 
     key: str
@@ -61,25 +64,38 @@ class Manifest:
     files: Mapping[str, FileEntry]
     labels: Mapping[str, Any]
     run: Mapping[str, Any]
+    removed: Mapping[str, FileEntry] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the manifest's JSON, one line."""
-        files = {
-            name: {"size": entry.size, "sha256": entry.sha256}
-            for name, entry in sorted(self.files.items())
-        }
         document = {
             "format": FORMAT,
             "key": self.key,
             "kind": self.kind,
             "attempt": self.attempt,
             "published": self.published,
-            "files": files,
+            "files": _written(self.files),
             "labels": dict(self.labels),
             "run": dict(self.run),
         }
+        if self.removed:
+            document["removed"] = _written(self.removed)
         text = json.dumps(document, separators=(",", ":"), allow_nan=False)
         return text.encode() + b"\n"
+
+
+def _written(files: Mapping[str, FileEntry]) -> dict[str, dict[str, int | str]]:
+    return {
+        name: {"size": entry.size, "sha256": entry.sha256}
+        for name, entry in sorted(files.items())
+    }
+
+
+def _entries(files: Mapping[str, Any]) -> dict[str, FileEntry]:
+    return {
+        _text(name): FileEntry(int(entry["size"]), _text(entry["sha256"]))
+        for name, entry in files.items()
+    }
 
 
 def parse_manifest(data: bytes, name: str) -> Manifest:
@@ -102,12 +118,10 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
             kind=_text(document["kind"]),
             attempt=_text(document["attempt"]),
             published=_text(document["published"]),
-            files={
-                _text(file): FileEntry(int(entry["size"]), _text(entry["sha256"]))
-                for file, entry in document["files"].items()
-            },
+            files=_entries(document["files"]),
             labels=dict(document["labels"]),
             run=dict(document["run"]),
+            removed=_entries(document.get("removed", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"its manifest lacks or garbles {error}"
@@ -117,7 +131,7 @@ def parse_manifest(data: bytes, name: str) -> Manifest:
     ):
         msg = f"its manifest is of another node, {manifest.key[:KEY_DIGITS]}"
         raise Damaged(msg)
-    names = (manifest.attempt, *manifest.files)
+    names = (manifest.attempt, *manifest.files, *manifest.removed)
     plain = all(map(PUBLISHED_NAME.fullmatch, names)) and "/" not in manifest.attempt
     if not manifest.files or not plain:
         msg = "its manifest names no files, or names that are not allowed"

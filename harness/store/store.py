@@ -243,6 +243,13 @@ class Store:
         except Damaged:
             return None
 
+    def remove(self, key: str, names: Iterable[str]) -> list[str]:
+        """Remove published files that are not kept; the node goes on counting as done.
+
+        Returns the names of those removed; its manifest says what they were.
+        """
+        return manifests.remove(self.root, key, names)
+
     def why_not(self, key: str) -> str | None:
         """Return None if a node is done, else the reason in words."""
         try:

@@ -37,7 +37,7 @@ class Fake:
         self.published = {
             key: SimpleNamespace(
                 key=key, kind="", labels={}, run={"wall_s": wall_s},
-                files={"a": SimpleNamespace(size=10**6)},
+                files={"a": SimpleNamespace(size=10**6)}, removed={},
             )
             for key in keys
         }  # fmt: skip

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from harness.run import training
 from harness.run.interrupts import Interrupted
-from harness.run.snapshots import FOLDER
 from harness.schema.errors import Exit
 from harness.store import Store
+from harness.store.records import CHECKPOINTS
 
 SMIT = "smit: {warmup: 2, crop: [16, 16, 16], region: [20, 20, 20], steps: 6, %s}"
 DROPS = "encoder: {drop_path: 0.3}"
@@ -60,7 +60,7 @@ def run_whole(tiny, plan, keys):
 
 
 def checkpoints(tiny, key):
-    return sorted((tiny.store.node_dir(key) / FOLDER).glob("step-*.json"))
+    return sorted((tiny.store.node_dir(key) / CHECKPOINTS).glob("step-*.json"))
 
 
 def log_of(tiny, key):
@@ -114,7 +114,7 @@ def test_checkpoints_come_by_cadence_and_go_with_publication(tiny, monkeypatch):
     assert tiny.run([key]) == Exit.DONE
     names = [f"step-{step:09d}" for step in (2, 4, 6)]
     assert seen == [names[:1], names[:2], names[1:]]  # the last two are kept
-    assert not (tiny.store.node_dir(key) / FOLDER).exists()
+    assert not (tiny.store.node_dir(key) / CHECKPOINTS).exists()
 
 
 def test_a_killed_process_loses_what_came_after_the_last_checkpoint(tiny):
@@ -236,7 +236,7 @@ def test_without_a_sound_checkpoint_a_training_begins_anew(tiny, interrupt):
 
 def test_a_disk_that_refuses_a_checkpoint_does_not_end_the_training(tiny):
     key = tiny.nodes(tiny.plan(SMIT % DROPS, more=EVERY % 2))[0]
-    (tiny.store.node_dir(key) / FOLDER).write_text("in the way")
+    (tiny.store.node_dir(key) / CHECKPOINTS).write_text("in the way")
     assert tiny.run([key]) == Exit.DONE
     assert "no checkpoint at step 2: " in log_of(tiny, key)
 

@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file
 
 from harness.matrix.profiles import Profile
-from harness.run.snapshots import FOLDER
 from harness.schema.errors import Exit
 from harness.store import Store
+from harness.store.records import CHECKPOINTS
 from harness.submit.slurm import Slurm
 
 from ..exact import in_64_bits
@@ -94,11 +94,11 @@ def test_a_warned_training_saves_is_requeued_and_ends_with_the_same_bits(
     submit(store, plan.jobs()[:1])
     [(job_id,)] = queue("%i")
     folder = store.node_dir(key)
-    until(lambda: list((folder / FOLDER).glob("step-*.json")))
+    until(lambda: list((folder / CHECKPOINTS).glob("step-*.json")))
     subprocess.run(["scancel", "--signal=USR2", job_id], check=True)
     until(lambda: show(job_id, "Restarts") == "1")
     until(lambda: store.attempts(key)[0]["error_class"] == "interrupted")
-    saved = max((folder / FOLDER).glob("step-*.json"))
+    saved = max((folder / CHECKPOINTS).glob("step-*.json"))
     until(lambda: started_at_once(job_id))
     assert tiny.run([key], results=whole.root) == Exit.DONE
     drained(120)

@@ -20,9 +20,11 @@ from ...nn import collective
 from ...nn.losses import full_precision
 from ...schema.protocols import Finetune
 from .. import ranks
+from ..checkpoint import save_weights
 from ..curves import Curves
 from ..data import TaskData
 from ..inference import sliding_window
+from ..keep import LAST, keep_of
 from ..networks import Adapted, Shape
 from ..node import Node
 from ..optimise import BestState, trainable
@@ -62,6 +64,8 @@ def finetune(node: Node) -> None:
     best = _train(
         node, network, batches, protocol, curves, _validator(node, data, val, shape)
     )
+    if ranks.leads() and keep_of(node).adapt == "last":
+        save_weights(node.attempt.path(LAST), network.state_dict())
     best.restore(network)
     node.log(f"kept step {best.step}, validation {best.found}")
     if ranks.leads():
