@@ -41,9 +41,19 @@ def distillation_ce(
 
     student_logits, teacher_logits: (..., K); center: (K,); weight: (...). Returns ().
     """
-    z_s, z_t = full_precision(student_logits), full_precision(teacher_logits.detach())
-    log_s = torch.log_softmax(z_s / t_s, dim=-1)
+    z_t = full_precision(teacher_logits.detach())
     p_t = torch.softmax((z_t - center) / t_t, dim=-1)
+    return soft_ce(student_logits, p_t, t_s, weight)
+
+
+def soft_ce(
+    student_logits: Tensor, p_t: Tensor, t_s: float, weight: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy -Σ_k p_t,k log softmax(z_s / t_s)_k, averaged (see above).
+
+    student_logits, p_t: (..., K), p_t without gradient; weight: (...). Returns ().
+    """
+    log_s = torch.log_softmax(full_precision(student_logits) / t_s, dim=-1)
     entropy = -(p_t * log_s).sum(dim=-1)  # (...)
     if weight is None:
         return entropy.mean()

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .draws import rows
 from .settings import AnySettings
@@ -33,6 +34,70 @@ def random_view(region: Tensor, size: Sequence[int], rng: torch.Generator) -> Te
 
 def _starts(room: int, rng: torch.Generator, number: int) -> Tensor:
     return torch.randint(0, room + 1, (number,), generator=rng, device=rng.device)
+
+
+def resized_crop(
+    region: Tensor,
+    size: Sequence[int],
+    rng: torch.Generator,
+    *,
+    scale: tuple[float, float],
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+    through: tuple[float, float] | None = None,
+) -> Tensor:
+    """Cut one random part of each region and resize it linearly to `size`.
+
+    The part has a share of the region's volume (area) drawn from `scale`, its sides in
+    log-uniform proportions from `aspect` (DINO's crop, with two factors in 3-D). With
+    `through` the last axis is apart: scale and aspect are those of the plane of the
+    others, and the share of its length is drawn from `through` (3DINO's crop; METHODS
+    1.20). A side is at most the region's. region: (B, C, *sides). Returns (B, C, *size).
+    """
+    share, start = crop_boxes(
+        len(region), len(size), rng, scale=scale, aspect=aspect, through=through
+    )
+    share, start = share.to(region), start.to(region)
+    # Voxel centres of the crop in [-1, 1] of the region; grid_sample wants the last axis
+    # first.
+    theta = region.new_zeros(len(region), len(size), len(size) + 1)
+    for axis in range(len(size)):
+        row = len(size) - 1 - axis
+        theta[:, row, row] = share[:, axis]
+        theta[:, row, -1] = 2 * start[:, axis] + share[:, axis] - 1
+    shape = [len(region), 1, *size]
+    grid = functional.affine_grid(theta, shape, align_corners=False)
+    return functional.grid_sample(
+        region, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def crop_boxes(
+    batch: int,
+    dims: int,
+    rng: torch.Generator,
+    *,
+    scale: tuple[float, float],
+    aspect: tuple[float, float],
+    through: tuple[float, float] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Draw parts as shares of each side and where they start, both (batch, dims)."""
+    u = rows(batch, partial(_uniform, 2 * dims + 1, rng))
+    plane = dims if through is None else dims - 1
+    ends = torch.tensor(aspect, device=u.device).log()
+    log = torch.zeros_like(u[:, :plane])
+    log[:, 1:] = ends[0] + (ends[1] - ends[0]) * u[:, :plane][:, 1:]
+    log = log - log.mean(dim=1, keepdim=True)
+    area = scale[0] + (scale[1] - scale[0]) * u[:, dims : dims + 1]
+    share = (area ** (1 / plane) * log.exp()).clamp(max=1)
+    if through is not None:
+        length = through[0] + (through[1] - through[0]) * u[:, :1]
+        share = torch.cat([share, length], dim=1)
+    start = u[:, dims + 1 :] * (1 - share)
+    return share, start
+
+
+def _uniform(width: int, rng: torch.Generator, number: int) -> Tensor:
+    return torch.rand(number, width, generator=rng, device=rng.device)
 
 
 def check_views(
