@@ -10,40 +10,33 @@ optimiser clips gradients and leaves biases and norms without weight decay.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from harness.api import Batch, Loss, Method, MethodSettings
+from harness.api import Batch, DistillationSettings, Loss, Method
 from harness.nn.build import build_encoder
 from harness.nn.ema import Teacher, momentum_at
-from harness.nn.heads import PrototypeHead, VoxelHead
-from harness.nn.losses import Center, distillation_ce, masked_l1
+from harness.nn.heads import VoxelHead
+from harness.nn.losses import masked_l1, soft_ce
 from harness.nn.masking import random_units, upsample_units
-from harness.nn.schedule import teacher_temperature
 from harness.nn.views import random_view
-from harness.schema.task import Tier
 
 
-class SMITSettings(MethodSettings):
+class SMITSettings(DistillationSettings):
     """Published settings; sources beside each value."""
 
     mask_ratio: float = Field(0.7, gt=0, lt=1, description="hidden units; METHODS 1.18")
     patch_weight: float = Field(0.1, ge=0, description="of MPD; METHODS 1.18")
     image_weight: float = Field(0.1, ge=0, description="of ITD; METHODS 1.18")
-    prototypes: int = Field(8192, ge=2, description="K of both heads; METHODS 0")
-    head_hidden: int = Field(2048, ge=1, description="METHODS 0, prototype head")
-    head_bottleneck: int = Field(256, ge=1, description="METHODS 0, prototype head")
-    student_temp: float = Field(0.1, gt=0, description="METHODS 1.18")
-    teacher_temp_start: float = Field(0.04, gt=0, description="METHODS 1.18")
-    teacher_temp: float = Field(0.07, gt=0, description="METHODS 1.18")
+    freeze_last: float = Field(
+        0.002, ge=0, le=1,
+        description="share of the steps in which prototypes rest: 1 of 500 epochs, 0",
+    )  # fmt: skip
     temp_warmup: float = Field(
-        0.06,
-        ge=0,
-        le=1,
-        description="share of the steps: 30 of 500 epochs, METHODS 1.18",
+        0.06, ge=0, le=1, description="share of the steps: 30 of 500 epochs, 1.18"
     )
     patch_temp_delay: float = Field(
         0.06,
@@ -51,26 +44,9 @@ class SMITSettings(MethodSettings):
         le=1,
         description="the patches' warm-up starts 30 epochs later, 1.18",
     )
-    center_momentum: float = Field(0.9, ge=0, le=1, description="METHODS 1.18")
-    momentum: float = Field(0.996, ge=0, le=1, description="of the EMA, to 1 by cosine")
     lr: float = Field(6e-4, gt=0, description="1e-4 per region, batch 6; METHODS 1.18")
     weight_decay: float = Field(0.01, ge=0, description="METHODS 1.18")
     warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; METHODS 1.18")
-
-    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
-        "tiny": {
-            **MethodSettings.tiers["tiny"], "prototypes": 64, "head_hidden": 64,
-            "head_bottleneck": 32, "momentum": 0.9,
-        },
-        "small": {
-            **MethodSettings.tiers["small"], "prototypes": 256, "head_hidden": 256,
-            "head_bottleneck": 64, "momentum": 0.99,
-        },
-        "demo": {
-            **MethodSettings.tiers["demo"], "prototypes": 1024, "head_hidden": 1024,
-            "head_bottleneck": 128, "momentum": 0.99,
-        },
-    }  # fmt: skip
 
     views_overlap: ClassVar[bool] = True
 
@@ -105,21 +81,22 @@ class _Branch(nn.Module):
         # of its blocks): on them one token is one mask unit.
         self.stage = self.encoder.unit_stage - 1
         width = self.encoder.merged_widths[self.stage]
-        head = (width, settings.prototypes, settings.head_hidden)
-        self.patch_head = PrototypeHead(*head, settings.head_bottleneck, rng)
-        self.image_head = PrototypeHead(*head, settings.head_bottleneck, rng)
+        self.patch_head = settings.head(width, rng)
+        self.image_head = settings.head(width, rng)
 
     def forward(
         self,
         views: Tensor,
         hidden: Tensor | None = None,
         rng: torch.Generator | None = None,
+        *,
+        rests: bool = False,
     ) -> _Seen:
         features = self.encoder(views, mask_units=hidden, rng=rng)
         tokens = features.merged[self.stage].flatten(2).transpose(1, 2)  # (B, N, width)
         return _Seen(
-            patch=self.patch_head(tokens),
-            image=self.image_head(tokens.mean(dim=1)),
+            patch=self.patch_head(tokens, rests=rests),
+            image=self.image_head(tokens.mean(dim=1), rests=rests),
             bottleneck=features.maps[-1],
         )
 
@@ -145,11 +122,8 @@ class SMIT(Method):
         self.student = _Branch(settings, channels, rng)
         self.voxel_head = VoxelHead.of(self.student.encoder, channels, rng)
         self.teacher = Teacher(self.student)
-        self.patch_center, self.image_center = (
-            Center(settings.prototypes, momentum=settings.center_momentum)
-            for _ in range(2)
-        )
-        self._teacher_saw: _Seen | None = None
+        self.patch_targets = settings.targets()
+        self.image_targets = settings.targets()
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Return MIP + w_p MPD + w_i ITD of two views of each region.
@@ -164,41 +138,25 @@ class SMIT(Method):
         unit = self.student.encoder.unit
         grid = tuple(side // unit for side in cfg.crop)
         hidden = random_units(len(x), grid, cfg.mask_ratio, rng, device=x.device)
-        s: _Seen = self.student(x, hidden, rng)
+        s: _Seen = self.student(x, hidden, rng, rests=cfg.rests(self.step))
         t: _Seen = self.teacher(x)
-        self._teacher_saw = t
 
         mip = masked_l1(self.voxel_head(s.bottleneck), x, upsample_units(hidden, unit))
-        mpd = distillation_ce(
-            s.patch, t.patch, self.patch_center.value,
-            t_s=cfg.student_temp, t_t=self._temperature(cfg.patch_temp_delay),
-            weight=hidden.flatten(1),
-        )  # fmt: skip
-        other_view = t.image.roll(len(batch.volumes), dims=0)
-        itd = distillation_ce(
-            s.image, other_view, self.image_center.value,
-            t_s=cfg.student_temp, t_t=self._temperature(0.0),
-        )  # fmt: skip
+        p_patch = self.patch_targets(
+            t.patch, cfg.temperature(self.step, delay=cfg.patch_temp_delay)
+        )
+        mpd = soft_ce(s.patch, p_patch, cfg.student_temp, weight=hidden.flatten(1))
+        p_image = self.image_targets(t.image, cfg.temperature(self.step))
+        other_view = p_image.roll(len(batch.volumes), dims=0)
+        itd = soft_ce(s.image, other_view, cfg.student_temp)
         total = mip + cfg.patch_weight * mpd + cfg.image_weight * itd
         terms = {"mip": mip, "mpd": mpd, "itd": itd}
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
-    def _temperature(self, delay: float) -> float:
-        cfg = self.settings
-        return teacher_temperature(
-            self.step,
-            round(cfg.temp_warmup * cfg.steps),
-            start=cfg.teacher_temp_start,
-            end=cfg.teacher_temp,
-            delay=round(delay * cfg.steps),
-        )
-
     def after_step(self, step: int, total: int) -> None:
         """Move both centres and the teacher; `step` is global (0-based)."""
-        if self._teacher_saw is not None:
-            self.patch_center.update(self._teacher_saw.patch)
-            self.image_center.update(self._teacher_saw.image)
-            self._teacher_saw = None
+        self.patch_targets.update()
+        self.image_targets.update()
         self.teacher.update(
             self.student, momentum_at(step, total, self.settings.momentum)
         )

@@ -49,6 +49,12 @@ class Teacher(nn.Module):
         """Run the copy without recording gradients."""
         return self.module(*args, **kwargs)
 
+    @property
+    def encoder(self) -> nn.Module:
+        """The copy's encoder, where the student has one under this name."""
+        encoder: nn.Module = self.module.get_submodule("encoder")
+        return encoder
+
     def update(self, student: nn.Module, momentum: float) -> None:
         """Follow the student after one optimiser step; see `ema_update`."""
         ema_update(self.module, student, momentum)

@@ -39,10 +39,16 @@ class PrototypeHead(nn.Module):
         self.directions = nn.Parameter(torch.empty(prototypes, bottleneck))
         initialise(self, rng)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., inputs). Returns logits (..., prototypes)."""
+    def forward(self, x: Tensor, *, rests: bool = False) -> Tensor:
+        """x: (..., inputs). Returns logits (..., prototypes).
+
+        rests: the prototypes' gradient is 0, as in DINO's first epoch (METHODS 0).
+        """
         z = functional.normalize(self.mlp(x), dim=-1)
-        return functional.linear(z, functional.normalize(self.directions, dim=-1))
+        directions: Tensor = self.directions
+        if rests:  # (0, not none: parallel training waits for every gradient)
+            directions = directions.detach() + 0 * directions
+        return functional.linear(z, functional.normalize(directions, dim=-1))
 
 
 class LinearHead(nn.Module):

@@ -274,3 +274,13 @@ def encoder_tier(kind: str, tier: Tier) -> dict[str, Any]:
     """Return what a kind of encoder changes at a tier; {} for an unknown kind."""
     known = _KINDS.get(kind)
     return dict(known.tiers.get(tier, {})) if known is not None else {}
+
+
+def check_guidance(encoder: AnySettings) -> None:
+    """Raise ValueError unless the encoder's attention can guide a mask."""
+    if not encoder.has_class_token:
+        msg = (
+            f"masks of kind high and low follow a class token, which {encoder.kind} does "
+            "not have: set encoder: {kind: swin, semantic_attention: {}}, or use a vit"
+        )
+        raise ValueError(msg)

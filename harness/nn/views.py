@@ -140,3 +140,28 @@ def check_views(
                 "less than twice the crop on every axis"
             )
             raise ValueError(msg)
+
+
+def check_local(
+    local: Sequence[int], crop: Sequence[int], encoder: AnySettings
+) -> None:
+    """Raise ValueError where small views cannot be encoded beside large ones."""
+    local, crop, patch = tuple(local), tuple(crop), encoder.patch
+    if len(local) != len(crop):
+        msg = f"local_crop {local} needs as many sides as crop {crop}"
+        raise ValueError(msg)
+    for side, large in zip(local, crop, strict=True):
+        if side % patch or not patch <= side <= large:
+            near = min(max(patch, round(side / patch) * patch), large // patch * patch)
+            msg = (
+                f"local_crop {local} needs multiples of the encoder's patch, {patch}, no "
+                f"larger than crop {crop}; the nearest to {side} is {near}"
+            )
+            raise ValueError(msg)
+
+
+def check_range(pair: tuple[float, float]) -> None:
+    """Raise ValueError unless 0 < low <= high."""
+    if not 0 < pair[0] <= pair[1]:
+        msg = f"expected [low, high] with 0 < low <= high, not {list(pair)}"
+        raise ValueError(msg)
