@@ -41,7 +41,7 @@ class _Branch(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = build_encoder(settings.encoder, channels, rng)
-        self.encoder.mask_token.requires_grad = False  # nothing is hidden
+        self.encoder.hide_nothing()
         self.head = settings.head(self.encoder.pooled_width, rng)
 
     def forward(
@@ -75,7 +75,7 @@ class DINO(Method):
         batch.volumes: (B, C, *region), intensities in [0, 1].
         """
         cfg, b = self.settings, len(batch.volumes)
-        large, small = cfg.views(batch.volumes, rng)
+        large, small = cfg.cut_views(batch.volumes, rng)
         rests = cfg.rests(self.step)
         z_s = self.student(large, rng, rests=rests)  # (2B, K)
         if len(small):

@@ -142,7 +142,7 @@ class IBOT(Method):
         """
         cfg, b = self.settings, len(batch.volumes)
         temperature, rests = cfg.temperature(self.step), cfg.rests(self.step)
-        large, small = cfg.views(batch.volumes, rng)
+        large, small = cfg.cut_views(batch.volumes, rng)
         t: _Seen = self.teacher(large)
         hidden = self._mask(t.features, rng, large.device)  # (2B, *units)
         s: _Seen = self.student(large, hidden, rng, rests=rests)
@@ -157,8 +157,10 @@ class IBOT(Method):
             cfg.student_temp,
         )  # fmt: skip
         hidden = hidden.flatten(1)
+        branch = self.teacher.module
+        assert isinstance(branch, _Branch)
         with torch.no_grad():
-            z_t = self.teacher.module.patch_head(t.tokens[hidden])
+            z_t = branch.patch_head(t.tokens[hidden])
         z_s = self.student.patch_head(s.tokens[hidden], rests=rests)
         p_patch = self.patch_targets(z_t, temperature)
         patch = hidden_token_ce(z_s, p_patch, cfg.student_temp, hidden)

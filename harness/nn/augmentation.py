@@ -15,9 +15,7 @@ from torch import Tensor
 
 from ..schema.task import Closed
 from .draws import rows
-
-Range = tuple[float, float]
-_RADIUS = 4  # voxels on either side of a smoothing kernel: 2.7 of the widest sigma
+from .intensity import Range, add_noise, blur, gamma, sometimes, uniform
 
 
 class Augmentation(Closed):
@@ -39,42 +37,38 @@ class Augmentation(Closed):
 
 
 def augment(x: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
-    """Change each view at random. Returns the same shape; cubes only are rotated."""
+    """Change each view at random. Returns the same shape."""
+    n = len(x)
     if how.flip:
-        x = random_flip(x, how.flip, rng)
+        for axis in range(2, x.ndim):
+            x = sometimes(x, x.flip(axis), how.flip, rng)
     if how.rotate:
         x = random_rotation(x, how.rotate, rng)
     if how.intensity:
-        u = _draw(len(x), 2, rng)
-        changes = (
-            random_gamma(x, how.gamma, rng),
-            random_noise(x, how.noise, rng),
-            shift_histogram(x, how.points, rng),
-        )
-        which = (u[:, 1] * len(changes)).long().clamp(max=len(changes) - 1)
-        for index, changed in enumerate(changes):
-            x = _where((u[:, 0] < how.intensity) & (which == index), changed, x)
+        x = sometimes(x, _one_intensity(x, how, rng), how.intensity, rng)
     if how.blur_or_sharpen:
-        u = _draw(len(x), 2, rng)
-        either = _where(
-            u[:, 1] < 0.5, random_blur(x, how.sigma, rng), random_sharpening(x, rng)
-        )
-        x = _where(u[:, 0] < how.blur_or_sharpen, either, x)
+        smooth = blur(x, uniform(n, *how.sigma, rng))
+        either = sometimes(smooth, random_sharpening(x, rng), 0.5, rng)
+        x = sometimes(x, either, how.blur_or_sharpen, rng)
     if how.blur:
-        chosen = _draw(len(x), 1, rng)[:, 0] < how.blur
-        x = _where(chosen, random_blur(x, how.sigma, rng), x)
+        x = sometimes(x, blur(x, uniform(n, *how.sigma, rng)), how.blur, rng)
     if how.gibbs:
-        chosen = _draw(len(x), 1, rng)[:, 0] < how.gibbs
-        x = _where(chosen, random_ringing(x, how.cut, rng), x)
+        x = sometimes(x, random_ringing(x, how.cut, rng), how.gibbs, rng)
     return x
 
 
-def random_flip(x: Tensor, probability: float, rng: torch.Generator) -> Tensor:
-    """Mirror each view along each axis with `probability`."""
-    dims = x.ndim - 2
-    u = _draw(len(x), dims, rng)
-    for axis in range(dims):
-        x = _where(u[:, axis] < probability, x.flip(2 + axis), x)
+def _one_intensity(x: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
+    """Change each view by one of gamma, noise and histogram shift, equally likely."""
+    n, shape = len(x), x.shape[1:]
+    which = (uniform(n, 0, 3, rng)).long().clamp(max=2).to(x.device)
+    noise = rows(n, lambda n: torch.randn(n, *shape, generator=rng, device=rng.device))
+    changes = (
+        gamma(x, uniform(n, *how.gamma, rng)),
+        add_noise(x, torch.full((n,), how.noise, device=x.device), noise),
+        shift_histogram(x, how.points, rng),
+    )
+    for index, changed in enumerate(changes):
+        x = _where(which == index, changed, x)
     return x
 
 
@@ -97,22 +91,6 @@ def random_rotation(x: Tensor, probability: float, rng: torch.Generator) -> Tens
     return x
 
 
-def random_gamma(x: Tensor, gamma: Range, rng: torch.Generator) -> Tensor:
-    """X ** γ, γ uniform in `gamma`."""
-    exponent = gamma[0] + (gamma[1] - gamma[0]) * _draw(len(x), 1, rng)[:, 0]
-    return x.clamp(0, 1) ** _per_view(exponent, x)
-
-
-def random_noise(x: Tensor, sd: float, rng: torch.Generator) -> Tensor:
-    """Add normal noise of standard deviation `sd`, cut at the range."""
-    shape = x.shape[1:]
-    noise = rows(
-        len(x),
-        lambda n: torch.randn(n, *shape, generator=rng, device=rng.device),
-    )
-    return (x + sd * noise.to(x)).clamp(0, 1)
-
-
 def shift_histogram(x: Tensor, points: int, rng: torch.Generator) -> Tensor:
     """Map intensities by a rising line through `points`, the inner ones drawn anew.
 
@@ -131,27 +109,6 @@ def shift_histogram(x: Tensor, points: int, rng: torch.Generator) -> Tensor:
     return torch.lerp(start, end, place - low) / (points - 1)
 
 
-def random_blur(x: Tensor, sigma: Range, rng: torch.Generator) -> Tensor:
-    """Smooth each view by a Gaussian, sigma uniform in `sigma` voxels."""
-    drawn = sigma[0] + (sigma[1] - sigma[0]) * _draw(len(x), 1, rng)[:, 0]
-    return blur(x, drawn.to(x))
-
-
-def blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Smooth each view along every axis; sigma: (B,) in voxels. Edges are repeated."""
-    offsets = torch.arange(-_RADIUS, _RADIUS + 1, device=x.device)
-    weights = torch.exp(-0.5 * (offsets / sigma[:, None].clamp(min=1e-3)) ** 2)
-    weights = weights / weights.sum(dim=1, keepdim=True)  # (B, taps)
-    for axis in range(2, x.ndim):
-        side = torch.arange(x.shape[axis], device=x.device)
-        total = torch.zeros_like(x)
-        for tap, offset in enumerate(offsets.tolist()):
-            moved = x.index_select(axis, (side + offset).clamp(0, len(side) - 1))
-            total = total + moved * _per_view(weights[:, tap], x)
-        x = total
-    return x
-
-
 def random_sharpening(x: Tensor, rng: torch.Generator) -> Tensor:
     """Add 10 to 30 times what a second, slight blur takes from a blurred view.
 
@@ -166,7 +123,7 @@ def random_sharpening(x: Tensor, rng: torch.Generator) -> Tensor:
 
 def random_ringing(x: Tensor, cut: Range, rng: torch.Generator) -> Tensor:
     """Keep the frequencies below a share, uniform in `cut`, of the highest one."""
-    kept = cut[0] + (cut[1] - cut[0]) * _draw(len(x), 1, rng)[:, 0].to(x)
+    kept = uniform(len(x), *cut, rng).to(x)
     axes = tuple(range(2, x.ndim))
     spectrum = torch.fft.fftn(x.float(), dim=axes)
     square = torch.zeros((), device=x.device)

@@ -50,7 +50,7 @@ def random_counts(
     counts: int64 (B,) on the generator's device.
     """
     units = math.prod(grid)
-    noise = rows(len(counts), partial(_uniform, rng, units))
+    noise = uniform_scores(len(counts), units, rng)
     hidden = ranks(noise) < counts[:, None]
     return hidden.view(-1, *grid).to(device or rng.device)
 
@@ -143,10 +143,15 @@ def reveal(
     score = attention.detach().flatten(1)
     units = score.shape[1]
     pool = ranks(-score) < math.ceil(top * units)
-    noise = rows(len(score), partial(_uniform, rng, units)).to(score.device)
+    noise = uniform_scores(len(score), units, rng).to(score.device)
     order = ranks(torch.where(pool, noise, 2.0))
     shown = (order < counts.to(order.device)[:, None]) & pool
     return hidden & ~shown.view(hidden.shape)
+
+
+def uniform_scores(batch: int, units: int, rng: torch.Generator) -> Tensor:
+    """Return a random score per unit, (batch, units), on the generator's device."""
+    return rows(batch, partial(_uniform, rng, units))
 
 
 def _uniform(rng: torch.Generator, width: int, number: int) -> Tensor:

@@ -7,6 +7,8 @@ global attention follow (METHODS 0, ViT-S1 and ViT-L-3D).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -77,7 +79,7 @@ class ViT(Encoder):
             blank = token if fill == "token" else torch.zeros_like(token)
             tokens = torch.where(hidden, blank, tokens)
         grid = tokens.shape[1:-1]
-        tokens = self.join_class(tokens + self.position(grid))
+        tokens = self.join_class(tokens + resized(self.positions, grid))
         taps, row = [], None
         for index, block in enumerate(self.blocks, start=1):
             tokens, row = block(
@@ -101,7 +103,7 @@ class ViT(Encoder):
         token first, through the final norm.
         """
         tokens = self.embed(x)
-        tokens = (tokens + self.position(tokens.shape[1:-1])).flatten(1, -2)
+        tokens = (tokens + resized(self.positions, tokens.shape[1:-1])).flatten(1, -2)
         tokens = tokens.gather(1, kept.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         tokens = self.join_class(tokens)
         for block in self.blocks:
@@ -115,19 +117,19 @@ class ViT(Encoder):
         tokens: Tensor = self.stem(x).movedim(1, -1)
         return tokens
 
-    def position(self, grid: torch.Size) -> Tensor:
-        """Return the learnt positions (1, *grid, width), resized linearly if need be."""
-        table: Tensor = self.positions
-        if table.shape[2:] != grid:
-            mode = "bilinear" if self.dims == 2 else "trilinear"
-            table = functional.interpolate(table, size=tuple(grid), mode=mode)
-        return table.movedim(1, -1)
-
     def join_class(self, tokens: Tensor) -> Tensor:
         """Put the class token, with its position, before (B, ..., C)."""
         b, c = len(tokens), tokens.shape[-1]
         cls = (self.class_token + self.class_position).expand(b, 1, c)
         return torch.cat([cls, tokens.reshape(b, -1, c)], dim=1)
+
+
+def resized(table: Tensor, grid: Sequence[int]) -> Tensor:
+    """Return positions (1, C, *grid_0), resized linearly if need be, as (1, *grid, C)."""
+    if tuple(table.shape[2:]) != tuple(grid):
+        mode = "bilinear" if len(grid) == 2 else "trilinear"
+        table = functional.interpolate(table, size=tuple(grid), mode=mode)
+    return table.movedim(1, -1)
 
 
 def _drop_rate(settings: ViTSettings, index: int) -> float:

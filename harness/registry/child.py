@@ -60,8 +60,11 @@ def _resolved(method: type[Method], entry: dict[str, Any]) -> dict[str, Any]:
     encoder = overrides.get("encoder")
     kind = encoder.get("kind") if isinstance(encoder, dict) else encoder
     if isinstance(kind, str) and kind not in method.encoders:
-        sentence = unknown("encoder", kind, method.encoders)
-        return {"errors": [[["encoder"], f"{sentence} {entry['stem']} cannot use it."]]}
+        stem = entry["stem"]
+        sentence = unknown("encoder", kind, method.encoders) + f" {stem} cannot use it."
+        if kind in method.unfit:
+            sentence = f"{stem} cannot use a {kind}: {method.unfit[kind]}"
+        return {"errors": [[["encoder"], sentence]]}
     if isinstance(encoder, str):
         overrides = {**overrides, "encoder": {"kind": encoder}}
     try:

@@ -25,7 +25,7 @@ from .content import Content
 
 _HARNESS = Path(__file__).resolve().parent.parent
 _SOURCES = ("nn", "schema", "registry/child.py", "registry/explain.py",
-            "registry/methods.py", "api.py")  # fmt: skip
+            "registry/methods.py", "api")  # fmt: skip
 _FORMAT = 1  # raised when the shape of the answer changes
 _TIMEOUT = 300  # seconds; importing torch from a cold network disk can take a minute
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.nn.build import build_encoder
 from harness.nn.settings import ViTSettings, encoder_tier
+from harness.nn.vit import resized
 
 SMALL = {"patch": 4, "width": 12, "depth": 4, "heads": 3, "positions": 2}
 
@@ -168,9 +169,9 @@ def test_paper_encoders_have_the_size_that_their_settings_give(settings, million
 
 def test_positions_are_kept_at_their_own_grid_and_resized_elsewhere():
     model = vit()
-    own = model.position(torch.Size((2, 2, 2)))
+    own = resized(model.positions, (2, 2, 2))
     assert torch.equal(own, model.positions.movedim(1, -1))
-    wide = model.position(torch.Size((2, 2, 4)))[0, 0, 0, :, 0]  # along the last axis
+    wide = resized(model.positions, (2, 2, 4))[0, 0, 0, :, 0]  # along the last axis
     a, b = own[0, 0, 0, :, 0].tolist()
     # linear between cell centres: 1/4 and 3/4 of the way, clamped outside
     want = [a, a + (b - a) * 0.25, a + (b - a) * 0.75, b]

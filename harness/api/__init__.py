@@ -1,0 +1,32 @@
+"""What a method file (methods/*.py) builds on.
+
+A method is one file: a frozen, closed settings model whose every default carries its
+source, networks from `harness.nn`, a `loss` that reads like the paper's equations and
+`encoder()` to export. Defaults are the published settings; `tiers` holds what changes at
+smaller scale.
+"""
+
+from .distillation import DistillationSettings, MultiCropSettings
+from .method import (
+    BaselineSettings,
+    Batch,
+    Loss,
+    Method,
+    MethodSettings,
+    Sides,
+    TwoViewSettings,
+)
+from .resolve import resolve
+
+__all__ = [
+    "BaselineSettings",
+    "Batch",
+    "DistillationSettings",
+    "Loss",
+    "Method",
+    "MethodSettings",
+    "MultiCropSettings",
+    "Sides",
+    "TwoViewSettings",
+    "resolve",
+]

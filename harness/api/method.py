@@ -1,0 +1,164 @@
+"""What every method is: its settings, its batch, its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from ..nn.instance_views import InstanceViews, check_overlap
+from ..nn.settings import EncoderSettings, SwinSettings
+from ..nn.views import check_views
+from ..schema.task import Closed, Tier
+from ..schema.training import Precision
+
+Sides = Annotated[
+    tuple[int, int, int] | tuple[int, int], Field(description="voxels along each axis")
+]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Regions of unlabelled images: (B, C, *region), intensities in [0, 1]."""
+
+    volumes: Tensor
+    case_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to minimise and its named parts (detached) for the curves."""
+
+    total: Tensor
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+class BaselineSettings(Closed):
+    """Settings of a method that is not pretrained: the encoder alone."""
+
+    encoder: EncoderSettings = Field(default_factory=SwinSettings)
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
+
+
+class MethodSettings(BaselineSettings):
+    """Settings that every pretraining shares. A method's own come in a subclass."""
+
+    crop: Sides = Field((96, 96, 96), description="network input, voxels; METHODS 0")
+    region: Sides = Field(
+        (128, 128, 128), description="region of a volume that views are cut from"
+    )
+    batch: int = Field(6, ge=1, description="regions per step")
+    steps: int = Field(250_000, ge=1, description="optimiser steps")
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
+    lr_end: float = Field(0.0, ge=0, description="where the cosine of lr ends")
+    weight_decay_end: float | None = Field(
+        None, ge=0, description="where a cosine from weight_decay ends; none: constant"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="of lr per block of the encoder, from the last"
+    )
+    stem_lr: float = Field(1.0, gt=0, description="factor of lr for the encoder's stem")
+    clip: float = Field(3.0, gt=0, description="gradient norm")
+    precision: Precision = Field("fp32", description="of the forward pass; autocast")
+    accumulate: int = Field(
+        1, ge=1, description="micro-batches per step, each with its own statistics"
+    )
+
+    # Whether two views of a region must share voxels.
+    views_overlap: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> Self:
+        check_views(
+            self.crop, self.region, self.encoder, overlapping=self.views_overlap
+        )
+        return self
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {
+            "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 2, "steps": 4,
+            "lr": 1e-3, "warmup": 1,
+        },
+        "small": {
+            "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 4, "steps": 300,
+            "lr": 1e-3, "warmup": 30,
+        },
+        "demo": {
+            "crop": (64, 64, 64), "region": (80, 80, 80), "batch": 16, "steps": 3000,
+            "lr": 5e-4, "warmup": 300,
+        },
+    }  # fmt: skip
+
+
+class TwoViewSettings(MethodSettings):
+    """Settings that methods share which compare views of one region (METHODS 1.3)."""
+
+    crop: Sides = Field((64, 64, 64), description="METHODS 1.3, the 3-D port")
+    region: Sides = Field((96, 96, 96), description="so that crops share half an axis")
+    batch: int = Field(
+        32, ge=2, description="METHODS 1.3; a single region has nothing to differ from"
+    )
+    min_overlap: float = Field(
+        0.5, gt=0, le=1, description="shared part of every axis; METHODS 1.3"
+    )
+    views: InstanceViews = Field(
+        default_factory=InstanceViews, description="METHODS 1.3"
+    )
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": MethodSettings.tiers["tiny"],
+        "small": {**MethodSettings.tiers["small"], "batch": 16},
+        "demo": MethodSettings.tiers["demo"],
+    }
+
+    @model_validator(mode="after")
+    def _views_share(self) -> Self:
+        check_overlap(self.crop, self.region, self.min_overlap)
+        self.views.check(self.crop)
+        return self
+
+
+class Method(nn.Module):
+    """How an encoder gets its weights. Variants are YAML, never subclasses.
+
+    Between steps nothing lives but parameters, registered buffers and `step`: what
+    evolves in training (teacher, centres, queues, prototypes) is one of these, and no
+    method counts for itself. A training resumes from exactly that.
+    """
+
+    Settings: ClassVar[type[BaselineSettings]]
+    version: ClassVar[int]
+    encoders: ClassVar[tuple[str, ...]] = ("swin",)
+    dims: ClassVar[tuple[int, ...]] = (3,)
+    pretrains: ClassVar[bool] = True
+    mixes: ClassVar[bool] = False  # whether a view holds parts of another region
+    unfit: ClassVar[Mapping[str, str]] = {}  # other encoders: why, and what to do
+
+    step: int = 0  # global, 0-based; the training loop sets it before every `loss`
+
+    def __init__(
+        self,
+        settings: BaselineSettings,  # noqa: ARG002 - what every method takes
+        channels: int,  # noqa: ARG002
+        rng: torch.Generator,  # noqa: ARG002
+    ) -> None:
+        """Build the networks; every initial weight comes from `rng`."""
+        super().__init__()
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
+        """Return the objective of one step; masks, views and noise come from `rng`."""
+        raise NotImplementedError
+
+    def after_step(self, step: int, total: int) -> None:
+        """Do what follows step `step` (0-based, global) of `total`, such as EMA."""
+
+    def encoder(self) -> nn.Module:
+        """Return the encoder to export."""
+        raise NotImplementedError

@@ -1,0 +1,80 @@
+"""From a method's defaults, a tier and a user's settings to what is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..nn.settings import encoder_tier
+from ..schema.task import Closed, Tier
+from .method import BaselineSettings
+
+
+def resolve(
+    settings: type[BaselineSettings], tier: Tier, overrides: Mapping[str, Any]
+) -> BaselineSettings:
+    """Return settings at a tier with the user's overrides on top, validated.
+
+    Order: published defaults, the tier's numbers (of the encoder, then of its method),
+    the user's; groups of settings are merged key by key. `encoder` may be a kind ('swin')
+    or a mapping; of another kind than the method's default, the method's own encoder
+    settings do not apply. With an encoder for images (dims: 2) sides lose their first
+    axis unless the user gives them. Raises pydantic.ValidationError.
+    """
+    merged: dict[str, Any] = {**settings.tiers.get(tier, {})}
+    own = dict(overrides)
+    encoder = own.pop("encoder", {})
+    if isinstance(encoder, str):
+        encoder = {"kind": encoder}
+    of_method = merged.pop("encoder", {})
+    if isinstance(encoder, Mapping):
+        encoder = _resolved_encoder(settings, tier, of_method, encoder)
+        if encoder.get("dims") == 2:
+            published = _sides(settings)
+            sides = {name: merged.get(name, published[name]) for name in published}
+            merged |= {name: tuple(each)[-2:] for name, each in sides.items()}
+    for name, published in _groups(settings).items():
+        if isinstance(own.get(name, {}), Mapping):
+            own[name] = {**published, **merged.get(name, {}), **own.get(name, {})}
+    return settings.model_validate({**merged, **own, "encoder": encoder})
+
+
+def _groups(settings: type[BaselineSettings]) -> dict[str, dict[str, Any]]:
+    """Return what each group of settings but the encoder has by default."""
+    defaults = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in settings.model_fields.items()
+        if name != "encoder"
+    }
+    return {
+        name: default.model_dump(exclude_unset=True)
+        for name, default in defaults.items()
+        if isinstance(default, Closed)
+    }
+
+
+def _resolved_encoder(
+    settings: type[BaselineSettings],
+    tier: Tier,
+    of_method: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> dict[str, Any]:
+    default = settings.model_fields["encoder"].get_default(call_default_factory=True)
+    kind = own.get("kind", default.kind)
+    of_tier = encoder_tier(kind, tier) if isinstance(kind, str) else {}
+    if kind == default.kind:
+        published = default.model_dump(mode="json", exclude_unset=True)
+        of_tier = {**published, **of_tier, **of_method}
+    return {**of_tier, "kind": kind, **own}
+
+
+def _sides(settings: type[BaselineSettings]) -> dict[str, Any]:
+    """Return the published sides, settings of three numbers of voxels."""
+    return {
+        name: field.default
+        for name, field in settings.model_fields.items()
+        if field.annotation == _SIDES
+    }
+
+
+_SIDES = tuple[int, int, int] | tuple[int, int]
