@@ -10,6 +10,9 @@ from .features import Encoder
 from .init import initialise
 
 
+PUBLISHED_HIDDEN = 2048  # of DINO's, iBOT's and SMIT's head (METHODS 0)
+
+
 class PrototypeHead(nn.Module):
     """H(K) of DINO, iBOT and SMIT: how much a feature is like each prototype.
 
@@ -38,6 +41,13 @@ class PrototypeHead(nn.Module):
         )
         self.directions = nn.Parameter(torch.empty(prototypes, bottleneck))
         initialise(self, rng)
+        # 0.02 keeps a signal's size at the published width alone. In a narrower head it
+        # would all but vanish, and the first steps of Adam would turn the normalised
+        # output about; so the scale follows the width, 0.02 at 2048 (chosen here).
+        with torch.no_grad():
+            for part in self.mlp:
+                if isinstance(part, nn.Linear):
+                    part.weight.mul_((PUBLISHED_HIDDEN / hidden) ** 0.5)
 
     def forward(self, x: Tensor, *, rests: bool = False) -> Tensor:
         """x: (..., inputs). Returns logits (..., prototypes).

@@ -71,7 +71,7 @@ def reference(method, batch, seed, t_t):
                 voxels += unit**3
 
     mpd, count = 0.0, 0
-    center = method.patch_center.value.tolist()
+    center = method.patch_targets.center.tolist()
     for b in range(4):
         for place in np.ndindex(*grid):
             if hidden[(b, *place)]:
@@ -82,7 +82,7 @@ def reference(method, batch, seed, t_t):
                 count += 1
 
     itd = 0.0
-    center = method.image_center.value.tolist()
+    center = method.image_targets.center.tolist()
     for own, other in [(0, 2), (1, 3), (2, 0), (3, 1)]:
         z_s = method.student.image_head(s.merged[1][own].mean(dim=(1, 2, 3)))
         z_t = teacher.image_head(t.merged[1][other].mean(dim=(1, 2, 3)))
@@ -125,22 +125,22 @@ def test_the_centres_move_after_the_step_and_not_in_the_loss(batch):
             lambda _m, _i, out, head=head: teacher_logits.update({head: out})
         )
     method.loss(batch, rng())
-    assert not method.patch_center.value.any()
+    assert not method.patch_targets.center.any()
     method.after_step(0, 10)
-    for head, center in (
-        ("patch_head", method.patch_center),
-        ("image_head", method.image_center),
+    for head, targets in (
+        ("patch_head", method.patch_targets),
+        ("image_head", method.image_targets),
     ):
         mean = teacher_logits[head].flatten(0, -2).mean(dim=0)
-        assert torch.allclose(center.value, 0.1 * mean, atol=1e-6)
+        assert torch.allclose(targets.center, 0.1 * mean, atol=1e-6)
 
 
 def test_temperatures_rise_by_the_global_step_and_the_patches_later():
     method = tiny("smit", steps=100)
     seen = {}
     for step in (0, 3, 6, 9, 12):
-        method.step = step
-        seen[step] = (method._temperature(0.0), method._temperature(0.06))
+        cfg = method.settings
+        seen[step] = (cfg.temperature(step), cfg.temperature(step, delay=0.06))
     assert seen[0] == (0.04, 0.04)
     assert seen[3] == pytest.approx((0.055, 0.04))
     assert seen[6] == pytest.approx((0.07, 0.04))
