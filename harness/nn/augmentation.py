@@ -17,6 +17,8 @@ from ..schema.task import Closed
 from .draws import rows
 from .intensity import Range, add_noise, blur, gamma, sometimes, uniform
 
+_REACH = 4  # voxels to either side: 2.7 of the widest sigma, whatever the batch holds
+
 
 class Augmentation(Closed):
     """Probability of each change of a view; 3DINO's ranges (METHODS 1.20)."""
@@ -47,11 +49,11 @@ def augment(x: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
     if how.intensity:
         x = sometimes(x, _one_intensity(x, how, rng), how.intensity, rng)
     if how.blur_or_sharpen:
-        smooth = blur(x, uniform(n, *how.sigma, rng))
+        smooth = blur(x, uniform(n, *how.sigma, rng), _REACH)
         either = sometimes(smooth, random_sharpening(x, rng), 0.5, rng)
         x = sometimes(x, either, how.blur_or_sharpen, rng)
     if how.blur:
-        x = sometimes(x, blur(x, uniform(n, *how.sigma, rng)), how.blur, rng)
+        x = sometimes(x, blur(x, uniform(n, *how.sigma, rng), _REACH), how.blur, rng)
     if how.gibbs:
         x = sometimes(x, random_ringing(x, how.cut, rng), how.gibbs, rng)
     return x
@@ -115,9 +117,9 @@ def random_sharpening(x: Tensor, rng: torch.Generator) -> Tensor:
     The scheme of MONAI's RandGaussianSharpen, which 3DINO uses, and its ranges.
     """
     u = _draw(len(x), 2, rng).to(x)
-    smooth = blur(x, 0.5 + 0.5 * u[:, 0])
+    smooth = blur(x, 0.5 + 0.5 * u[:, 0], _REACH)
     gain = _per_view(10 + 20 * u[:, 1], x)
-    detail = smooth - blur(smooth, torch.full_like(u[:, 0], 0.5))
+    detail = smooth - blur(smooth, torch.full_like(u[:, 0], 0.5), _REACH)
     return (smooth + gain * detail).clamp(0, 1)
 
 

@@ -68,6 +68,13 @@ class Encoder(nn.Module):
     stem: nn.Module
     drops: torch.Generator
 
+    def block_of(self, name: str) -> int:
+        """Return how deep a parameter lies: 0 the stem, n the n-th block or merge.
+
+        name: as named_parameters() has it.
+        """
+        raise NotImplementedError
+
     def hide_nothing(self) -> None:
         """Take the mask token out of training, where nothing is ever hidden."""
         self.mask_token.requires_grad = False
@@ -100,3 +107,28 @@ def pad_to(x: Tensor, multiple: int) -> Tensor:
 def to_range(x: Tensor, low: float, high: float) -> Tensor:
     """Map intensities in [0, 1] to what the encoder was made for."""
     return x if (low, high) == (0.0, 1.0) else x * (high - low) + low
+
+
+def lr_factors(
+    module: nn.Module, *, layer_decay: float, stem: float
+) -> dict[str, float]:
+    """Return factors of the learning rate by parameter name, where they are not 1.
+
+    layer_decay ** (blocks above a parameter) for those of every encoder below `module`,
+    as in BEiT and DINOv2 (METHODS 1.20), and `stem` on top for the layer that embeds
+    patches; 1 for everything else.
+    """
+    factors: dict[str, float] = {}
+    if layer_decay == 1 and stem == 1:
+        return factors
+    for path, part in module.named_modules():
+        if not isinstance(part, Encoder):
+            continue
+        names = [name for name, _ in part.named_parameters()]
+        top = max(part.block_of(name) for name in names)
+        for name in names:
+            factor = layer_decay ** (top - part.block_of(name))
+            if name.startswith("stem."):
+                factor *= stem
+            factors[f"{path}.{name}".lstrip(".")] = factor
+    return factors

@@ -9,7 +9,6 @@ from torch.nn import functional
 from .features import Encoder
 from .init import initialise
 
-
 PUBLISHED_HIDDEN = 2048  # of DINO's, iBOT's and SMIT's head (METHODS 0)
 
 

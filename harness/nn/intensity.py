@@ -41,12 +41,13 @@ def add_noise(x: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     return (x + _wide(sigma, x) * noise.to(x)).clamp(0, 1)
 
 
-def blur(x: Tensor, sigma: Tensor) -> Tensor:
+def blur(x: Tensor, sigma: Tensor, reach: int | None = None) -> Tensor:
     """Blur each sample with a Gaussian of its own sigma, in voxels; edges are repeated.
 
-    The kernel reaches as far as three of the largest sigma, at least one voxel.
+    The kernel reaches `reach` voxels to either side, by default as far as three of the
+    largest sigma, at least one.
     """
-    reach = max(1, math.ceil(3 * float(sigma.max())))
+    reach = reach or max(1, math.ceil(3 * float(sigma.max())))
     offset = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     width = sigma.to(x).clamp(min=1e-3)[:, None]
     kernel = torch.exp(-0.5 * (offset / width) ** 2)

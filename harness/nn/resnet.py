@@ -65,6 +65,13 @@ class ResNet(Encoder):
         initialise(self, rng)
         self.drops = torch.Generator()
 
+    def block_of(self, name: str) -> int:
+        """Return how deep a parameter lies; stages hold blocks in a row."""
+        parts = name.split(".")
+        if parts[0] != "stages":
+            return 0
+        return int(sum(self.settings.depths[: int(parts[1])])) + int(parts[2]) + 1
+
     def forward(
         self,
         x: Tensor,

@@ -96,6 +96,17 @@ class Swin(Encoder):
             attention=attention,
         )
 
+    def block_of(self, name: str) -> int:
+        """Return how deep a parameter lies; a merge counts with the block before it."""
+        depths, parts = self.settings.depths, name.split(".")
+        if parts[0] == "semantic":
+            return int(sum(depths[: self.unit_stage]))
+        if parts[0] != "stages":
+            return 0
+        stage = int(parts[1])
+        within = int(parts[3]) + 1 if parts[2] == "blocks" else depths[stage]
+        return int(sum(depths[:stage])) + within
+
     def embed(self, x: Tensor) -> Tensor:
         """Turn voxels (B, C, *sides) into stem tokens (B, *grid, width)."""
         x = to_range(pad_to(x, self.settings.patch), *self.settings.intensity)

@@ -94,6 +94,12 @@ class ViT(Encoder):
             maps, maps, maps[-1], pooled=cls, cls=cls, attention=row.view(-1, *grid)
         )
 
+    def block_of(self, name: str) -> int:
+        """Return how deep a parameter lies; the final norm lies above all blocks."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        return len(self.blocks) + 1 if name.startswith("norm.") else 0
+
     def encode_kept(
         self, x: Tensor, kept: Tensor, rng: torch.Generator | None = None
     ) -> Tensor:

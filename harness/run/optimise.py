@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,23 +17,51 @@ class Diverged(Exception):
     """The loss is no longer finite; the message names step and cases."""
 
 
-def adamw(module: nn.Module, lr: float, *, weight_decay: float) -> torch.optim.AdamW:
+@dataclass(frozen=True)
+class Schedule:
+    """What changes over the steps and between parameters, beside warm-up and cosine.
+
+    lr_end: where the cosine of the rate ends; weight_decay_end: where a cosine from the
+    weight decay ends, None for a constant one; factors: of the rate, by the parameter's
+    name, 1 where it is not named.
+    """
+
+    lr_end: float = 0.0
+    weight_decay_end: float | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+
+def adamw(
+    module: nn.Module,
+    lr: float,
+    *,
+    weight_decay: float,
+    factors: Mapping[str, float] | None = None,
+) -> torch.optim.AdamW:
     """Return AdamW over the parameters that train.
 
     Biases, norms, tokens and every other 1-D parameter are left without weight decay
     (METHODS 0). So is a table of relative position biases, though it is 2-D.
     """
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {
+        (1.0, True): [],
+        (1.0, False): [],
+    }
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         exempt = parameter.ndim <= 1 or "bias" in name or "token" in name
-        (plain if exempt else decayed).append(parameter)
+        factor = (factors or {}).get(name, 1.0)
+        groups.setdefault((factor, not exempt), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": decayed, "weight_decay": weight_decay},
-            {"params": plain, "weight_decay": 0.0},
+            {
+                "params": parameters,
+                "weight_decay": weight_decay if decays else 0.0,
+                "first_decay": weight_decay if decays else 0.0,
+                "factor": factor,
+            }
+            for (factor, decays), parameters in groups.items()
         ],
         lr=lr,
         foreach=True,
@@ -53,6 +81,7 @@ class Descent:
     warmup: int
     clip: float
     scaler: torch.amp.GradScaler
+    schedule: Schedule = field(default_factory=Schedule)
 
     def step(self, value: float, step: int, case_ids: Sequence[str]) -> None:
         """Take optimiser step `step` (0-based) with the gradients as they are.
@@ -66,10 +95,18 @@ class Descent:
                 f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
             )
             raise Diverged(msg)
-        rate = self.lr * cosine_with_warmup(step, self.steps, self.warmup)
+        rate = cosine_with_warmup(
+            step, self.steps, self.warmup, peak=self.lr,
+            floor=min(self.lr, self.schedule.lr_end),
+        )  # fmt: skip
+        end = self.schedule.weight_decay_end
         parameters = []
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
+            if end is not None and (start := group.get("first_decay")):
+                group["weight_decay"] = cosine_with_warmup(
+                    step, self.steps, 0, peak=start, floor=end
+                )
             parameters += group["params"]
         self.scaler.unscale_(self.optimiser)
         torch.nn.utils.clip_grad_norm_(parameters, self.clip)

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..api import Batch, Loss, Method, MethodSettings
 from ..nn.draws import my_rows
+from ..nn.features import lr_factors
 from ..registry.methods import load_method
 from ..schema.errors import DataError
 from ..volumes.crops import Crops, CropSampler
@@ -18,7 +19,7 @@ from .checkpoint import encoder_state, save_weights, write_json
 from .curves import Curves
 from .data import TaskData
 from .node import Node
-from .optimise import trainable
+from .optimise import Schedule, trainable
 from .streams import Streams
 from .training import Objective, Training
 
@@ -137,6 +138,7 @@ def _minimise(
     training = Training(
         node, method, network, own,
         generators={"order": order, "views": views}, curves=curves,
+        schedule=_schedule(method, own),
     )  # fmt: skip
 
     def objective(step: int) -> Objective:
@@ -149,6 +151,11 @@ def _minimise(
     training.run(objective, lambda step: method.after_step(step, own.steps))
     if ranks.leads():
         curves.write(node.attempt.path("curves.parquet"))
+
+
+def _schedule(method: Method, own: MethodSettings) -> Schedule:
+    factors = lr_factors(method, layer_decay=own.layer_decay, stem=own.stem_lr)
+    return Schedule(own.lr_end, own.weight_decay_end, factors)
 
 
 def _export(node: Node, method: Method, own: MethodSettings, *, channels: int) -> None:

@@ -23,7 +23,7 @@ from ..schema.training import Precision, TrainingOptions
 from . import interrupts, ranks
 from .curves import Curves
 from .node import Node
-from .optimise import BestState, Descent, Diverged, adamw
+from .optimise import BestState, Descent, Diverged, Schedule, adamw
 from .snapshots import Snapshots, Unusable, read
 from .state import State, held
 
@@ -78,18 +78,23 @@ class Training:
         generators: Mapping[str, torch.Generator],
         curves: Curves,
         best: BestState | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
+        schedule = schedule or Schedule()
         self.node, self.module, self.network = node, module, network
         self.settings, self.curves = settings, curves
         self.options = TrainingOptions.model_validate(node.where.get("training", {}))
         self.done = 0
-        self._optimiser = adamw(module, settings.lr, weight_decay=settings.weight_decay)
+        self._optimiser = adamw(
+            module, settings.lr, weight_decay=settings.weight_decay,
+            factors=schedule.factors,
+        )  # fmt: skip
         self._scaler = torch.amp.GradScaler(
             node.device.type, enabled=settings.precision == "fp16"
         )
         self._descent = Descent(
             self._optimiser, settings.lr, settings.steps, settings.warmup,
-            settings.clip, self._scaler,
+            settings.clip, self._scaler, schedule,
         )  # fmt: skip
         self._state = State(
             module, self._optimiser, self._scaler, {**generators, **held(module)},

@@ -2,10 +2,21 @@ import json
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
+from harness.nn.build import build_encoder
+from harness.nn.features import lr_factors
+from harness.nn.settings import EncoderSettings, encoder_tier
 from harness.nn.swin import Swin, SwinSettings
-from harness.run.optimise import BestState, Descent, Diverged, adamw, trainable
+from harness.run.optimise import (
+    BestState,
+    Descent,
+    Diverged,
+    Schedule,
+    adamw,
+    trainable,
+)
 
 OFF = torch.amp.GradScaler("cpu", enabled=False)
 
@@ -41,6 +52,47 @@ def test_a_step_follows_the_schedule_and_clips():
     assert torch.allclose(weight, want, atol=1e-5)
     descent.step(25.0, 10, ["a"])
     assert torch.allclose(weight, want, atol=1e-5)  # the cosine has come to 0
+
+
+def test_rates_of_parameters_and_the_decay_follow_the_schedule():
+    one, two = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.ones(1, 1))
+    module = nn.ParameterDict({"one": one, "two": two})
+    optimiser = adamw(module, 1.0, weight_decay=0.04, factors={"two": 0.25})
+    schedule = Schedule(lr_end=0.1, weight_decay_end=0.4)
+    descent = Descent(optimiser, 1.0, 10, 0, 1.0, OFF, schedule)
+
+    def state():
+        return {
+            id(p): (group["lr"], group["weight_decay"])
+            for group in optimiser.param_groups
+            for p in group["params"]
+        }
+
+    for step, lr, decay in ((0, 1.0, 0.04), (5, 0.55, 0.22), (10, 0.1, 0.4)):
+        one.grad, two.grad = torch.ones(1, 1), torch.ones(1, 1)
+        descent.step(1.0, step, ["a"])
+        assert state()[id(one)] == pytest.approx((lr, decay))
+        assert state()[id(two)] == pytest.approx((lr / 4, decay))
+
+
+@pytest.mark.parametrize("kind", ["vit", "swin", "resnet"])
+def test_rates_fall_from_the_last_block_to_the_stem(kind):
+    settings = TypeAdapter(EncoderSettings).validate_python(
+        {"kind": kind, **encoder_tier(kind, "tiny")}
+    )
+    encoder = build_encoder(settings, 1, torch.Generator().manual_seed(0))
+    module = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(2, 2)})
+    factors = lr_factors(module, layer_decay=0.5, stem=0.2)
+    assert "head.weight" not in factors
+    assert factors.keys() == {f"encoder.{n}" for n, _ in encoder.named_parameters()}
+    top = max(encoder.block_of(name) for name, _ in encoder.named_parameters())
+    assert factors["encoder.stem.weight"] == pytest.approx(0.2 * 0.5**top)
+    assert max(factors.values()) == 1
+    depths = {encoder.block_of(name) for name, _ in encoder.named_parameters()}
+    assert depths == set(range(top + 1))
+    blocks = {"vit": 4 + 1, "swin": 2 + 2 + 2, "resnet": 1 + 1 + 1}  # ViT: and its norm
+    assert top == blocks[kind]
+    assert lr_factors(module, layer_decay=1.0, stem=1.0) == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
