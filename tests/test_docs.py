@@ -56,3 +56,50 @@ def test_the_readme_draws_the_tree_that_is_there():
     assert {name for name in tops if (ROOT / name).is_dir() and name != ".ci"} == {
         name for name in drawn if (ROOT / name).is_dir()
     }
+
+
+CLUSTERS = ROOT / "docs/clusters.md"
+
+
+def test_the_profiles_of_the_page_on_clusters_are_right(tmp_path):
+    """Each block is read as a person's file is, or as part of the quickstart."""
+    from harness.matrix import load
+    from harness.matrix.clusters import choose, read_personal
+
+    blocks = re.findall(r"```yaml\n(.*?)```", CLUSTERS.read_text(), flags=re.DOTALL)
+    shared = [block for block in blocks if block.startswith("# benchmark.yaml")]
+    for number, block in enumerate(block for block in blocks if block not in shared):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block)
+        personal = read_personal(path)
+        assert all(choose({}, personal, name) for name in personal.clusters)
+    [block] = shared
+    text = (ROOT / "benchmark.yaml").read_text()
+    path = tmp_path / "benchmark.yaml"
+    path.write_text(f"content: [{ROOT}]\n{text}\n{block}")
+    profile = load(path).clusters["default"]
+    assert profile.asked("pretrain", "smit").mem == 24 * 1024
+    assert profile.asked("pretrain", "smit").time == 36 * 60
+
+
+def test_the_page_on_clusters_names_every_key_of_a_profile():
+    from harness.matrix.profiles import Profile, RetryRule
+
+    text = CLUSTERS.read_text()
+    for key in [*Profile.model_fields, *RetryRule.model_fields]:
+        assert f"`{key}`" in text or f"{key}:" in text, key
+
+
+def test_the_defaults_that_the_page_on_clusters_names_are_the_defaults():
+    from harness.matrix.profiles import RetryRule
+    from harness.submit.arrays import CALLS
+    from harness.submit.family import SAME
+    from harness.submit.resources import Resources
+
+    rule, text = RetryRule(), CLUSTERS.read_text()
+    for key in ("times", "mem", "time", "timeouts"):
+        assert re.search(rf"\b{key}: {getattr(rule, key)}\b", text), key
+    assert f"more than {CALLS} calls of sbatch" in text
+    assert (SAME, Resources(1).parallel, Resources(1).signal_s) == (3, 256, 90)
+    assert "(256)" in text
+    assert "(90;" in text
