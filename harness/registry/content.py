@@ -17,7 +17,7 @@ from .modules import load_module
 from .yamlfile import Document, read_yaml, shown
 
 ContentKind = Literal["methods", "tasks", "corpora"]
-SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 SINGULAR = {"methods": "method", "tasks": "task", "corpora": "corpus"}
 _SUFFIXES = {"methods": (".py", ".yaml"), "tasks": (".yaml",), "corpora": (".yaml",)}
 
