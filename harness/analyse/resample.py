@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from ..schema.style import Choice, Over
@@ -57,8 +58,10 @@ class Resample:
     ) -> Resample:
         """Draw patients with replacement, and luck for up to `seeds` seeds."""
         count = int(patient.max(initial=-1)) + 1
-        picked = rng.multinomial(count, np.full(count, 1 / max(count, 1)), draws)
-        cases = picked[:, patient].astype(np.float64)
+        picked = rng.integers(0, max(count, 1), (draws, count), dtype=np.int32)
+        cases = _counts(picked, count)
+        if len(patient) != count or (patient != np.arange(count)).any():
+            cases = cases[:, patient]
         return cls(cases, rng.random((draws, seeds)), "both").only(over)
 
     def only(self, over: Over) -> Resample:
@@ -74,26 +77,30 @@ class Resample:
             counts[:, places] = 1.0
             return counts
         picked = (self.luck[:, : len(places)] * len(places)).astype(np.int64)
-        rows = np.arange(draws)[:, None] * len(own)
-        flat = np.bincount((rows + places[picked]).ravel(), minlength=counts.size)
-        return flat.reshape(counts.shape).astype(np.float64)
+        return _counts(places[picked], len(own))
 
     def means(self, scores: Scores) -> tuple[Floats, Bools]:
         """Return the mean of every group under every draw, (B, G), and where it is.
 
         A draw in which a group has no score at all has no mean: it is given as 0.
         """
-        means = np.zeros((len(self.cases), len(scores.values)))
+        patterns = self.patterns(scores)
+        if len(patterns) == 1 and len(scores.values) <= _GROUPS_AT_ONCE:
+            found, known = _bilinear(scores, self.cases, patterns[0][1])
+            return found.T, known.T
+        means = np.zeros((len(scores.values), len(self.cases)))
         usable = np.zeros(means.shape, dtype=bool)
-        for some, counts in self.patterns(scores):
+        for some, counts in patterns:
             for part in _chunks(some):
-                found = _bilinear(scores.take(part), self.cases, counts)
-                means[:, part], usable[:, part] = found
-        return means, usable
+                found, known = _bilinear(scores.take(part), self.cases, counts)
+                means[part], usable[part] = found, known
+        return means.T, usable.T
 
     def patterns(self, scores: Scores) -> list[tuple[Ints, Floats]]:
         """Return groups that have the same seeds, with the counts of those seeds."""
-        own = scores.present.any(axis=1)
+        own: Bools = np.any(scores.present, axis=1)
+        if len(own) and (own == own[0]).all():
+            return [(np.arange(len(own)), self.seed_counts(own[0]))]
         kinds, which = np.unique(own, axis=0, return_inverse=True)
         return [
             (np.flatnonzero(which.ravel() == place), self.seed_counts(kind))
@@ -105,26 +112,39 @@ def _chunks(places: Ints) -> list[Ints]:
     return np.array_split(places, max(1, -(-len(places) // _GROUPS_AT_ONCE)))
 
 
+def _counts(picked: NDArray[np.integer], width: int) -> Floats:
+    """How often each of 0..width-1 stands in each row of (B, K): (B, width)."""
+    rows = np.arange(len(picked))[:, None] * width
+    flat = np.bincount((rows + picked).ravel(), minlength=len(picked) * width)
+    return flat.reshape(len(picked), width).astype(np.float64)
+
+
 def _bilinear(scores: Scores, u: Floats, v: Floats) -> tuple[Floats, Bools]:
+    """Means (G, B) under case counts u (B, N) and seed counts v (B, S), and where."""
     groups, cases, seeds = scores.values.shape
     if not groups or not cases or not seeds:
-        empty = np.zeros((len(u), groups))
+        empty = np.zeros((groups, len(u)))
         return empty, empty > 0
     top = _weighted(scores.values, u, v)
     if scores.present.all():
-        bottom = (u.sum(axis=1) * v.sum(axis=1))[:, None]
+        bottom = (u.sum(axis=1) * v.sum(axis=1))[None]
+        if bottom.min() > 0:
+            top *= 1 / bottom
+            return top, np.ones((1, 1), dtype=bool).repeat(len(u), 1).repeat(groups, 0)
     else:
         bottom = _weighted(scores.present.astype(np.float64), u, v)
-    usable = np.broadcast_to(bottom > 0, top.shape)
-    return np.where(usable, top, 0.0) / np.where(bottom > 0, bottom, 1.0), usable
+    usable: Bools = bottom > 0
+    if not usable.all():
+        top, bottom = np.where(usable, top, 0.0), np.where(usable, bottom, 1.0)
+    return top / bottom, np.broadcast_to(usable, top.shape)
 
 
 def _weighted(values: Floats, u: Floats, v: Floats) -> Floats:
-    """Sum (G, N, S) over cases weighted by u (B, N) and seeds by v (B, S): (B, G)."""
+    """Sum (G, N, S) over cases weighted by u (B, N) and seeds by v (B, S): (G, B)."""
     groups, cases, seeds = values.shape
-    by_seed = u @ values.transpose(1, 2, 0).reshape(cases, seeds * groups)
-    by_seed = by_seed.reshape(len(u), seeds, groups)
-    found: Floats = np.matmul(v[:, None, :], by_seed)[:, 0]
+    by_seed = values.transpose(0, 2, 1).reshape(groups * seeds, cases) @ u.T
+    by_seed = by_seed.reshape(groups, seeds, len(u))
+    found: Floats = np.einsum("gsb,sb->gb", by_seed, np.ascontiguousarray(v.T))
     return found
 
 
@@ -160,7 +180,9 @@ def bootstrap(
         tails, corrected = _bca_tails(scores, found, means, usable, rng.over, level)
         found = replace(found, corrected=corrected)
     low, high, spread = quantiles(means, usable, tails)
-    bare = (found.rule == NONE) | ~usable.any(axis=0)
+    bare = found.rule == NONE
+    if not usable.all():
+        bare = bare | ~usable.any(axis=0)
     return replace(
         found,
         low=np.where(bare, found.mean, low),
@@ -177,16 +199,28 @@ def quantiles(
     tails: (G, 2) shares in [0, 1]. Only usable draws count; without any all are 0.
     """
     columns = np.ascontiguousarray(drawn.T)
-    if usable.all() and len(drawn) and len(tails) and (tails == tails[0]).all():
-        low, high = np.quantile(columns, tails[0], axis=1)
-        return low, high, columns.std(axis=1)
-    low, high, spread = np.zeros((3, len(columns)))
-    for group, column in enumerate(columns):
-        kept = column[usable[:, group]]
-        if len(kept):
-            low[group], high[group] = np.quantile(kept, tails[group])
-            spread[group] = kept.std()
-    return low, high, spread
+    if not columns.size:
+        none = np.zeros(len(columns))
+        return none, none, none
+    if usable.all():
+        count = np.full(len(columns), len(drawn))
+        ordered, spread = np.sort(columns, axis=1), columns.std(axis=1)
+    else:
+        count = usable.sum(axis=0)
+        ordered = np.sort(np.where(usable.T, columns, np.inf), axis=1)
+        mean = np.where(usable.T, columns, 0.0).sum(axis=1) / np.maximum(count, 1)
+        away = np.where(usable.T, columns - mean[:, None], 0.0)
+        spread = np.sqrt(np.square(away).sum(axis=1) / np.maximum(count, 1))
+    # A full sort and linear interpolation: faster than np.quantile, equal to it.
+    place = tails * np.maximum(count - 1, 0)[:, None]
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0)[:, None])
+    low = np.take_along_axis(ordered, below, axis=1)
+    high = np.take_along_axis(ordered, above, axis=1)
+    known = (count > 0)[:, None]
+    low, high = np.where(known, low, 0.0), np.where(known, high, 0.0)
+    bounds = low + (high - low) * (place - below)
+    return bounds[:, 0], bounds[:, 1], spread
 
 
 def _bca_tails(
