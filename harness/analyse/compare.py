@@ -176,22 +176,28 @@ def _bases(rows: Mapping[int, Mapping[str, Any]], baseline: str | None) -> set[i
     return {group for group, row in rows.items() if row["method"] == baseline}
 
 
-def blank(layout: Layout, pair: Pair, test: Test, alpha: float) -> Comparison:
-    """Return a comparison of which nothing is known yet."""
-    one, two = (layout.groups.loc[group] for group in pair)
-    return Comparison(
-        group=pair[0],
-        other=pair[1],
-        task=str(one.task),
-        protocol=str(one.protocol),
-        label_budget=str(one.label_budget),
-        method=str(one.method),
-        encoder=str(one.encoder),
-        other_method=str(two.method),
-        other_encoder=str(two.encoder),
-        test=test,
-        alpha=alpha,
-    )
+def blanks(
+    layout: Layout, pairs: Iterable[Pair], test: Test, alpha: float
+) -> dict[Pair, Comparison]:
+    """Return comparisons of which nothing is known yet."""
+    rows = {int(group): row for group, row in layout.groups.to_dict("index").items()}
+    found = {}
+    for pair in pairs:
+        one, two = (rows[group] for group in pair)
+        found[pair] = Comparison(
+            group=pair[0],
+            other=pair[1],
+            task=str(one["task"]),
+            protocol=str(one["protocol"]),
+            label_budget=str(one["label_budget"]),
+            method=str(one["method"]),
+            encoder=str(one["encoder"]),
+            other_method=str(two["method"]),
+            other_encoder=str(two["encoder"]),
+            test=test,
+            alpha=alpha,
+        )
+    return found
 
 
 def corrected(found: Iterable[Comparison], style: Style) -> list[Comparison]:

@@ -15,7 +15,7 @@ from .compare import (
     Pair,
     Pairs,
     Tested,
-    blank,
+    blanks,
     by_task,
     corrected,
     pair_groups,
@@ -53,9 +53,7 @@ def compare_cases(
     """
     choices = choices or style()
     listed = pair_groups(layout, baseline, pairs=pairs)
-    found: dict[Pair, Comparison] = {
-        pair: blank(layout, pair, choices.of_cases.test, alpha) for pair in listed
-    }
+    found = blanks(layout, listed, choices.of_cases.test, alpha)
     for task, mine in by_task(layout, listed).items():
         if task in stacked:
             done = _of_task(

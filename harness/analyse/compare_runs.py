@@ -16,7 +16,7 @@ from .compare import (
     Pair,
     Pairs,
     Tested,
-    blank,
+    blanks,
     by_task,
     corrected,
     pair_groups,
@@ -48,7 +48,7 @@ def compare_runs(
     """
     choices = choices or style()
     listed = pair_groups(layout, baseline, pairs=pairs)
-    found = {pair: blank(layout, pair, choices.of_runs.test, alpha) for pair in listed}
+    found = blanks(layout, listed, choices.of_runs.test, alpha)
     for task, mine in by_task(layout, listed).items():
         source = drawn.get(task)
         for pair in mine if source is not None else ():
