@@ -29,6 +29,7 @@ COMMANDS = (
     "why",
     "logs",
     "report",
+    "curves",
     "clean",
     "collect",
     "query",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -48,6 +48,13 @@ from read_parquet($files, hive_partitioning = false) as rows
 where split = $split and value is not null
 """
 
+_ROWS = """
+select cell, {names}
+from read_parquet($files, hive_partitioning = false, union_by_name = true) as rows
+    join wanted on wanted.file = rows.file_index and wanted.key = rows.key
+where {kept}
+"""
+
 
 def case_scores(
     files: Mapping[str, Path], *, metric: str, charge: Mapping[Reason, Charge]
@@ -87,6 +94,24 @@ def curves(files: Mapping[str, Path], *, split: str) -> pa.Table:
     return _read(_CURVES, files, {"split": split})
 
 
+def rows(
+    files: Mapping[str, Path], columns: Sequence[str], only: Mapping[str, Sequence[Any]]
+) -> pa.Table:
+    """Read columns of any table: cell (the place of the key in `files`) and these.
+
+    files: key of a node -> its published file of one table; columns: of its schema (an
+    older file that lacks one has nulls); only: values to keep, by column. Raises
+    DataError where a file cannot be read.
+    """
+    if not files:
+        empty = pa.table({name: pa.array([], pa.null()) for name in columns})
+        return empty.add_column(0, "cell", pa.array([], pa.int32()))
+    names = ", ".join(f'"{name}"' for name in columns)
+    kept = " and ".join(f'"{name}" in $only_{name}' for name in only) or "true"
+    values = {f"only_{name}": list(some) for name, some in only.items()}
+    return _read(_ROWS, files, values, names=names, kept=kept)
+
+
 def _as_sql(amount: Charge) -> str:
     if amount is None:
         return "null"
@@ -94,7 +119,7 @@ def _as_sql(amount: Charge) -> str:
 
 
 def _read(
-    query: str, files: Mapping[str, Path], values: dict[str, str], **parts: str
+    query: str, files: Mapping[str, Path], values: Mapping[str, Any], **parts: str
 ) -> pa.Table:
     """Run a query over files; `wanted` says which rows of which file are of which cell.
 
