@@ -25,7 +25,7 @@ from harness.nn.draws import rows
 from harness.nn.features import Features
 from harness.nn.heads import LinearHead
 from harness.nn.orient import in_plane, turn_each
-from harness.nn.restore import RestorationHead
+from harness.nn.restoring import RestoringDecoder
 from harness.nn.settings import EncoderSettings, SwinSettings
 from harness.nn.views import random_view
 from harness.schema.task import Tier
@@ -105,9 +105,7 @@ class SwinUNETRPretraining(Method):
         self.turns = in_plane(settings.encoder.dims)
         self.turn_head = LinearHead(width, len(self.turns), rng)
         self.code_head = LinearHead(width, settings.code, rng)
-        self.restore = RestorationHead(
-            deep, channels, self.student.stride, rng, dims=self.student.dims
-        )
+        self.restore = RestoringDecoder(self.student, channels, rng)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Return the weighted sum of the three objectives."""

@@ -6,6 +6,7 @@ source, networks from `harness.nn`, a `loss` that reads like the paper's equatio
 smaller scale.
 """
 
+from .crops import ManyCropsSettings
 from .distillation import DistillationSettings, MultiCropSettings
 from .method import (
     BaselineSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "DistillationSettings",
     "Loss",
+    "ManyCropsSettings",
     "Method",
     "MethodSettings",
     "MultiCropSettings",

@@ -7,7 +7,6 @@ import torch
 
 from harness.api import resolve
 from harness.nn.orient import in_plane, turn_each
-from harness.nn.restore import RestorationHead
 
 from .conftest import kind, rng, tiny
 
@@ -131,14 +130,6 @@ def test_a_crop_that_cannot_be_turned_is_refused():
             kind("swin_unetr").Settings, "tiny",
             {"crop": (32, 32, 16), "region": (32, 32, 16)},
         )  # fmt: skip
-
-
-@pytest.mark.parametrize("dims", [2, 3])
-def test_restoration_doubles_until_voxels_are_reached(dims):
-    head = RestorationHead(32, 2, 16, rng(), dims=dims)
-    assert head(torch.rand(1, 32, *[2] * dims)).shape == (1, 2, *[32] * dims)
-    with pytest.raises(ValueError, match="stride of 2, 4, 8"):
-        RestorationHead(32, 2, 12, rng())
 
 
 def test_turns_in_the_plane_are_the_ones_of_the_paper():
