@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .output import say
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..plan import Plan
     from ..report.catalogue import Shown
     from ..report.evidence import Evidence
@@ -23,10 +25,16 @@ def illustrate(
     plan: Plan | None,
     store: Store,
     out: Path,
+    *,
+    formats: Collection[str] = ("png",),
+    images: Literal["shown", "left out"] = "left out",
+    only: str | None = None,
 ) -> list[Path]:
     """Write figures/ and index.html into a report's folder; return the paths.
 
-    plan: None where the report is of a results folder alone.
+    plan: None where the report is of a results folder alone; formats: of figures, which
+    lie in the page whatever is asked for; images: those of cases; only: the name of one
+    figure, which is written without the page.
     """
     from ..plan.changed import changed_sources
     from ..report.figures import NothingToDraw, draw, save
@@ -37,12 +45,14 @@ def illustrate(
 
     tables = {stem: one for stem, one in drawn.items() if isinstance(one, Table)}
     sheets = {stem: one for stem, one in drawn.items() if isinstance(one, Sheet)}
-    findings = Findings(evidence, tables, store.done(), sheets)
-    drawings = list(draw(findings))
+    findings = Findings(evidence, tables, store.done(), sheets, _literature(plan))
+    drawings = list(draw(findings, only, show_images=images == "shown"))
     written: list[Path] = []
     for drawing in drawings:
         if not isinstance(drawing, NothingToDraw):
-            written += save(drawing, out / "figures")
+            written += save(drawing, out / "figures", formats)
+    if only is not None:
+        return written
     account = Account(
         findings=findings,
         drawings=drawings,
@@ -55,6 +65,16 @@ def illustrate(
     page = save_page(account, out)
     say(f"Page: {page}")
     return [*written, page]
+
+
+def _literature(plan: Plan | None) -> pd.DataFrame | None:
+    """Return the printed numbers that lie beside the content, if there are any."""
+    from ..report.literature import read_literature
+
+    for root in plan.matrix.content.roots if plan is not None else ():
+        if (path := root / "papers" / "published.csv").exists():
+            return read_literature(path)
+    return None
 
 
 def _text(path: Path) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..store import Store
 
 SUFFIX = {"md": "md", "tex": "tex", "csv": "csv", "json": "json", "term": "txt"}
+PICTURES = ("png", "pdf", "svg")
 WRITTEN = ("md", "tex", "csv", "json")  # of a report that names no table
 
 
@@ -41,10 +42,22 @@ def add_parser(commands: Any) -> None:
         "written",
     )
     command.add_argument(
+        "--figure",
+        metavar="NAME",
+        help="one figure, such as dice_by_budget, with its data; without it all that fit "
+        "are written, 30 at most, and lie in the page",
+    )
+    command.add_argument(
+        "--images",
+        action="store_true",
+        help="show segmentations of cases too: images of patients, where the data are",
+    )
+    command.add_argument(
         "--format",
         default=None,
         metavar="LIST",
-        help="term, md, tex, csv, json, several with commas; all but term write files",
+        help="of tables: term, md, tex, csv, json; of figures: png, pdf, svg; several "
+        "with commas; all but term write files",
     )
     command.add_argument(
         "--out",
@@ -67,11 +80,19 @@ def report(args: argparse.Namespace) -> Exit:
     """Draw what the options ask for."""
     scope, store, plan = _scope(args)
     out = args.out if args.out is not None else scope.folder
-    formats = _formats(args)
+    formats, pictures = _formats(args)
     evidence = _evidence(
         scope, store, chosen(args, plan.matrix.style if plan else None)
     )
     drawn, left_out = _draw(evidence, args.table)
+    images: Literal["shown", "left out"] = "shown" if args.images else "left out"
+    if args.figure is not None:
+        written = illustrate(
+            evidence, drawn, plan, store, out,
+            formats=pictures or ("png",), images=images, only=args.figure,
+        )  # fmt: skip
+        _close(scope, plan, store, out, written)
+        return Exit.DONE
     if args.json:
         from ..report.render import render
 
@@ -82,8 +103,10 @@ def report(args: argparse.Namespace) -> Exit:
         _print(drawn)
     for stem, table in drawn.items():
         written += _write(table, out / "tables" / stem, formats - {"term"})
-    if args.table is None and args.format is None:
-        written += illustrate(evidence, drawn, plan, store, out)
+    if args.table is None and pictures:
+        written += illustrate(
+            evidence, drawn, plan, store, out, formats=pictures, images=images
+        )
     for sentence in left_out:
         say(sentence)
     _close(scope, plan, store, out, written)
@@ -148,17 +171,25 @@ def print_report(plan: Plan, store: Store) -> None:
     _close(scope, plan, store, scope.folder, written)
 
 
-def _formats(args: argparse.Namespace) -> set[str]:
+def _formats(args: argparse.Namespace) -> tuple[set[str], list[str]]:
+    """Return the formats of tables and of figures."""
+    if args.table is not None and args.figure is not None:
+        msg = "--table and --figure each ask for one thing: give one of them"
+        raise UserError(msg)
     if args.format is None:
-        return {"term"} if args.table is not None else {"term", *WRITTEN}
+        if args.table is not None:
+            return {"term"}, []
+        return {"term", *WRITTEN}, ["png"]
     asked = {part.strip() for part in args.format.split(",") if part.strip()}
-    if not asked or not asked <= set(SUFFIX):
+    known = {*SUFFIX} if args.figure is None else set()
+    known |= {*PICTURES} if args.table is None else set()
+    if not asked or not asked <= known:
         msg = (
-            f"--format {args.format}: expected some of {','.join(SUFFIX)}, "
+            f"--format {args.format}: expected some of {','.join(sorted(known))}, "
             "separated by commas"
         )
         raise UserError(msg)
-    return asked
+    return asked & set(SUFFIX), sorted(asked & set(PICTURES))
 
 
 def _evidence(scope: Scope, store: Store, options: Options) -> Evidence:

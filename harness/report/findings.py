@@ -36,13 +36,15 @@ class Place(NamedTuple):
 class Findings:
     """Everything a report shows, before it is drawn.
 
-    tables, sheets: by file stem; published: what was published when the report was begun.
+    tables, sheets: by file stem; published: what was published when the report was begun;
+    literature: numbers that papers print (harness.report.literature), None without any.
     """
 
     evidence: Evidence
     tables: Mapping[str, Table]
     published: Done
     sheets: Mapping[str, Sheet] = field(default_factory=dict)
+    literature: pd.DataFrame | None = None
 
     @property
     def scope(self) -> Scope:

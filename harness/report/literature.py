@@ -91,7 +91,8 @@ def _rows(
             row[name] = _number(path, number, name, row[name])
         metric = given["metric"]
         if metric not in NAMES:
-            msg = f"{path}:{number}: unknown metric {metric!r}.{nearest(metric, NAMES)}"
+            near = nearest(metric, list(NAMES))
+            msg = f"{path}:{number}: unknown metric {metric!r}.{near}"
             raise UserError(msg)
         _in_range(path, number, metric, row)
         row["label_budget"] = _budget(path, number, given["label_budget"])

@@ -1,16 +1,23 @@
 """A small benchmark without a store: records of cells and a reader that makes rows."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from harness.cli import main
+from harness.matrix import load
+from harness.plan import make_plan
 from harness.report.evidence import Evidence
 from harness.report.options import Options
 from harness.report.scope import Scope, TaskFacts
 from harness.report.tables import build
 from harness.schema.task import TaskSpec
+from harness.store import Store
+from tests.conftest import Bench
+from tests.report.filling import MATRIX, described_here, fill, findings_of_store
 
 
 def spec(kind="segmentation", **changes):
@@ -142,3 +149,18 @@ def make_spec():
 @pytest.fixture
 def make_reader():
     return MadeReader
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A finished benchmark, reported once: its folder, its page and its findings."""
+    folder = tmp_path_factory.mktemp("shared")
+    with described_here(folder):
+        bench = Bench(folder / "bench")
+        bench.write(MATRIX)
+        store = Store(bench.root / "results")
+        fill(make_plan(load(bench.path), None), store, gpu_h=0.5)
+        assert main(["-b", str(bench.path), "report"]) == 0
+        findings = findings_of_store(load(bench.path), store)
+    page = bench.root / "reports" / "benchmark" / "index.html"
+    return SimpleNamespace(folder=folder, bench=bench, page=page, findings=findings)

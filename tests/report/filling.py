@@ -4,10 +4,42 @@ Scores follow a simple rule, so that tests can say what a report must show: each
 adds 0.04 to the one before it, each label budget 0.1; case and seed add noise.
 """
 
-import numpy as np
+import json
+import sys
+from contextlib import contextmanager, suppress
 
+import numpy as np
+import pytest
+
+from harness.plan import make_plan
+from harness.registry import child, describe
+from harness.report.catalogue import tables
+from harness.report.evidence import Evidence
+from harness.report.findings import Findings
+from harness.report.reader import StoreReader
+from harness.report.scope import scope_of_plan
 from harness.run.slices import worst_cases, write_slices
+from harness.schema.errors import UserError
 from harness.store.tables import build, write_table
+
+MATRIX = """
+title: Toys & <q>organs</q>
+tier: tiny
+corpus: toys
+methods:
+  plain:
+  masked:
+  harder: {extends: masked, mask_ratio: 75%}
+protocols:
+  finetune: {steps: 7}
+  linear_probe:
+tasks:
+  organs: {protocols: [finetune]}
+  nodules: {protocols: [linear_probe]}
+label_budgets: [5-shot, 100%]
+seeds: [0, 1]
+"""
+
 
 SIZE = 40  # pixels per side of a made-up slice
 STEPS = 5
@@ -124,3 +156,36 @@ def _classified(cell, task, ids, level, rng):
             path, build("predictions", columns)
         )
     }
+
+
+@contextmanager
+def described_here(folder):
+    """Describe methods in this process, as the fixture `bench` does; undo it after.
+
+    Nothing is waited for on disk: no test of a report is of what survives a power cut.
+    """
+
+    def ask(asked):
+        return json.loads(json.dumps(child.answer(json.loads(json.dumps(asked)))))
+
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(describe, "_ask_child", ask)
+        patch.setattr("os.fsync", lambda _: None)
+        patch.setenv("MEDSSL_CACHE", str(folder / "cache"))
+        patch.delenv("MEDSSL_DATA", raising=False)
+        yield
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("methods", "tasks"):
+            del sys.modules[name]
+
+
+def findings_of_store(matrix, store):
+    """Return what a report of a matrix has to show; a metric without results is not."""
+    plan = make_plan(matrix, store)
+    evidence = Evidence(scope_of_plan(plan), StoreReader.of(store))
+    drawn = {}
+    for metric in evidence.scope.metrics:
+        with suppress(UserError):
+            drawn.update(tables(evidence, metric))
+    return Findings(evidence, drawn, store.done())

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...schema.errors import UserError, nearest
 from ..findings import Findings
-from . import budgets, cases, classes, comparisons, convergence, images, ranks
+from . import (
+    budgets,
+    cases,
+    classes,
+    comparisons,
+    convergence,
+    images,
+    published,
+    ranks,
+)
 from .drawing import Drawing, NothingToDraw, Sketch, inline_svg, save, take_turns
 
 LIMIT = 30  # figures of a report that asks for none by name
@@ -20,6 +29,7 @@ _FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
     convergence.sketches,
     classes.confusion_sketches,
     classes.roc_sketches,
+    published.sketches,
 )
 
 

@@ -53,7 +53,7 @@ def read_slices(path: Path) -> dict[str, Slice]:
     Raises UserError for a file that is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names, worst = arrays["case_ids"], arrays["is_worst"]
             return {
                 str(case): {
@@ -63,7 +63,7 @@ def read_slices(path: Path) -> dict[str, Slice]:
                 for number, case in enumerate(names)
                 if not worst[number]
             }
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         msg = f"{path} cannot be read: run harness verify"
         raise UserError(msg) from error
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...schema.task import Metric
 from ..findings import Findings
-from ..table import NAMES, Table
+from ..table import NAMES, Measure, Table
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import MUTED, Looks, legend, panels
 
@@ -40,7 +39,8 @@ def matched(table: Table, literature: pd.DataFrame) -> pd.DataFrame:
             same = (e.method, e.task, e.protocol, e.budget) == (
                 one["method"], one["task"], one["protocol"], one["label_budget"],
             )  # fmt: skip
-            if same and one["encoder"] in (None, e.encoder) and e.mean is not None:
+            fits = pd.isna(one["encoder"]) or one["encoder"] == e.encoder
+            if same and fits and e.mean is not None:
                 rows.append(
                     {
                         **{k: one[k] for k in ("paper", "place", "method")},
@@ -54,14 +54,14 @@ def matched(table: Table, literature: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def scatter(
-    findings: Findings, metric: Metric, table: Table, name: str
-) -> Drawing:
+def scatter(findings: Findings, metric: Measure, table: Table, name: str) -> Drawing:
     """Draw a point per number; on the diagonal both are equal."""
     literature = findings.literature
     data = matched(table, literature) if literature is not None else pd.DataFrame()
     if not len(data):
-        msg = f"{name}: nothing that papers print of {NAMES[metric]} is measured here yet"
+        msg = (
+            f"{name}: nothing that papers print of {NAMES[metric]} is measured here yet"
+        )
         raise NothingToDraw(msg)
     figure, (axes,) = panels(1, width=4.2, height=4.0)
     _points(axes, data, findings.looks)

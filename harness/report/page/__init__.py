@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ... import __version__
 from ..figures.drawing import NothingToDraw
-from . import asked, contrasts, origin, register, scores
+from . import asked, contrasts, origin, register, scores, sheets
 from .account import Account, Standing
 from .html import Html, el
 from .parts import Links, Section, figures, notes
@@ -58,9 +58,13 @@ def _sections(account: Account) -> list[Section]:
         _pictures(account, "budgets", "What labels buy", "budgets"),
         scores.gaps(account, links),
         contrasts.comparisons(account, links),
+        scores.parts(account, links),
         _pictures(account, "distributions", "Case by case", "cases"),
         _pictures(account, "classes", "Class by class", "classes"),
         _pictures(account, "convergence", "How fast it learns", "convergence"),
+        *sheets.sections(account, links),
+        _pictures(account, "published", "What papers print", "published"),
+        _pictures(account, "images", "What it looks like", "images"),
         register.failures(account),
         origin.origin(account),
         register.register(account, links),

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...schema.identity import short
 from ..figures import inline_svg
 from ..figures.drawing import Drawing
 from ..figures.style import Looks
@@ -34,6 +35,19 @@ class Links:
             group: number
             for number, group in enumerate(dict.fromkeys(zip(*columns, strict=True)))
         }
+
+        self._of_key = {
+            short(str(key)): group
+            for key, group in zip(
+                cells.evaluate_key, zip(*columns, strict=True), strict=True
+            )
+        }
+
+    def of_keys(self, keys: Sequence[str]) -> str | None:
+        """Return the anchor of the group of evaluations (16 digits); None of several."""
+        groups = {self._of_key.get(key) for key in keys}
+        group = groups.pop() if len(groups) == 1 else None
+        return None if group is None else self.anchor(*group)
 
     def anchor(self, *group: str) -> str:
         """Return the anchor of (method, encoder, task, protocol, label budget)."""

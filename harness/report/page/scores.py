@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..table import LOWER_IS_BETTER, NAMES, Block, Entry, Table, show
+from ..text import CLOSE, POOR
 from .account import Account
 from .html import Html, el, join
 from .parts import Links, Section, column, method_name, notes, table
@@ -15,12 +16,21 @@ def means(account: Account, links: Links) -> list[Section]:
     """Return a section per metric: a table per task and protocol."""
     sections = []
     for stem, one in account.findings.tables.items():
-        if one.kind == "scores":
+        if one.kind == "scores" and not one.by_part:
             better = "lower" if one.metric in LOWER_IS_BETTER else "higher"
             lead = f"Means with {one.level:.0%} intervals; {better} is better."
             body = _blocks(account, one, links)
             sections.append(Section(f"table-{stem}", NAMES[one.metric], body, lead))
     return sections
+
+
+def parts(account: Account, links: Links) -> Section | None:
+    """Return the tables of single structures, groups of them, and classes."""
+    found = [one for one in account.findings.tables.values() if one.by_part]
+    if not found:
+        return None
+    body = [join(el("h3", one.title), _blocks(account, one, links)) for one in found]
+    return Section("parts", "Structure by structure, class by class", join(*body))
 
 
 def gaps(account: Account, links: Links) -> Section | None:
@@ -102,7 +112,7 @@ def _number(
     signed = one.kind == "gap"
     mean = el(
         "b" if entry.best else "span", show(entry.mean, one.metric, signed=signed),
-        class_="mean",
+        _marks(entry), class_="mean",
     )  # fmt: skip
     parts = [_linked(links, entry, mean)]
     if entry.low is not None and entry.high is not None:
@@ -123,6 +133,13 @@ def _strip(mean: float, low: float, high: float, scale: _Scale, colour: str) -> 
         f"--l:{scale.at(low)};--h:{scale.at(high)};--m:{scale.at(mean)};--c:{colour}"
     )
     return el("i", class_="strip", style=style, aria_hidden="true")
+
+
+def _marks(entry: Entry) -> Html | None:
+    """Return the marks that tables as text have too, which notes explain."""
+    marks = (POOR if entry.poor else "") + ("*" if entry.best else "")
+    marks += CLOSE if entry.close else ""
+    return el("sup", marks) if marks else None
 
 
 def _size(entry: Entry) -> str:

@@ -1,37 +1,27 @@
-"""A results folder of made-up results, with what is read from it."""
-
-from contextlib import suppress
+"""What a report has to show of results that are made up here."""
 
 import pytest
 
 from harness.plan import make_plan
-from harness.report.catalogue import tables
-from harness.report.evidence import Evidence
-from harness.report.findings import Findings
-from harness.report.reader import StoreReader
-from harness.report.scope import scope_of_plan
-from harness.schema.errors import UserError
 from harness.store import Store
-from tests.report.filling import fill
+from tests.report.filling import fill, findings_of_store
+
+
+@pytest.fixture
+def findings(shared):
+    """Those of a finished benchmark, read once for all tests."""
+    return shared.findings
 
 
 @pytest.fixture
 def findings_of(bench, monkeypatch):
-    """Fill the results of a benchmark file and return what a report has to show."""
+    """Return a function that fills results of its own and reads them."""
     bench.write()
-    # Nothing here tests what survives a power cut, and waiting for disks costs seconds.
     monkeypatch.setattr("os.fsync", lambda _: None)
 
     def make(**options):
-        plan = make_plan(bench.load(), None)
         store = Store(bench.root / "results")
-        fill(plan, store, **options)
-        plan = make_plan(bench.load(), store)
-        evidence = Evidence(scope_of_plan(plan), StoreReader.of(store))
-        drawn = {}
-        for metric in evidence.scope.metrics:
-            with suppress(UserError):  # none of its cells is published
-                drawn.update(tables(evidence, metric))
-        return Findings(evidence, drawn, store.done())
+        fill(make_plan(bench.load(), None), store, **options)
+        return findings_of_store(bench.load(), store)
 
     return make

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from harness.report import figures
-from harness.report.figures import NothingToDraw, classes
+from harness.report.figures import NothingToDraw, classes, images
 from harness.report.figures.drawing import Sketch, take_turns
 from harness.report.figures.style import GRID, INK, MUTED, PAPER, Looks
 from harness.schema.errors import UserError
@@ -20,8 +20,7 @@ def drawn(findings, name):
     return found
 
 
-def test_every_figure_is_drawn_with_its_data_and_words(findings_of, tmp_path):
-    findings = findings_of()
+def test_every_figure_is_drawn_with_its_data_and_words(findings, tmp_path):
     names = []
     for drawing in figures.draw(findings):
         assert len(drawing.data)
@@ -36,16 +35,14 @@ def test_every_figure_is_drawn_with_its_data_and_words(findings_of, tmp_path):
     assert {"dice_by_budget", "confusion_nodules_linear_probe"} <= set(names)
 
 
-def test_budget_curves_draw_what_the_table_says(findings_of):
-    findings = findings_of()
+def test_budget_curves_draw_what_the_table_says(findings):
     data = drawn(findings, "dice_by_budget").data
     entries = findings.tables["dice"].entries
     assert list(data["mean"]) == [e.mean for e in entries]
     assert list(data.low) == [e.low for e in entries]
 
 
-def test_cases_are_means_over_seeds(findings_of):
-    findings = findings_of()
+def test_cases_are_means_over_seeds(findings):
     data = drawn(findings, "dice_cases_organs_finetune").data
     assert set(data.groupby(["method", "budget"]).size()) == {4}
     # means of cases, averaged again, are the table's means: every case has every seed
@@ -54,8 +51,8 @@ def test_cases_are_means_over_seeds(findings_of):
         assert means[e.method, e.budget] == pytest.approx(e.mean)
 
 
-def test_convergence_in_steps_and_hours(findings_of):
-    data = drawn(findings_of(gpu_h=0.5), "convergence_organs_finetune").data
+def test_convergence_in_steps_and_hours(findings):
+    data = drawn(findings, "convergence_organs_finetune").data
     assert sorted(data.step.unique()) == [10, 20, 30, 40, 50]
     assert list(data.hours) == pytest.approx(list(data.step / 3600))
     assert (data.gpu_h > 0).all()
@@ -63,7 +60,8 @@ def test_convergence_in_steps_and_hours(findings_of):
 
 
 def test_without_a_gpu_time_is_that_of_a_worker(findings_of):
-    drawing = drawn(findings_of(), "convergence_organs_finetune")
+    findings = findings_of(skip=lambda cell: cell.task == "nodules")
+    drawing = drawn(findings, "convergence_organs_finetune")
     assert "hours of the worker" in drawing.caption
 
 
@@ -80,8 +78,8 @@ def test_a_class_without_cases_has_no_row():
     assert np.isnan(found[1:]).all()
 
 
-def test_confusion_is_the_mean_over_runs(findings_of):
-    data = drawn(findings_of(), "confusion_nodules_linear_probe").data
+def test_confusion_is_the_mean_over_runs(findings):
+    data = drawn(findings, "confusion_nodules_linear_probe").data
     assert data.runs.eq(2).all()
     sums = data.groupby(["method", "true"]).share.sum()
     assert sums.to_numpy() == pytest.approx(1)
@@ -106,8 +104,8 @@ def test_roc_of_one_class_is_undefined():
     assert np.isnan(classes.roc_of(np.ones(3, int), np.ones((3, 2)))).all()
 
 
-def test_a_method_keeps_its_look_whatever_has_finished(findings_of):
-    every = findings_of()
+def test_a_method_keeps_its_look_whatever_has_finished(findings):
+    every = findings
     looks = every.looks
     assert looks["plain", "swin"].colour not in {
         looks["masked", "swin"].colour,
@@ -140,8 +138,7 @@ def test_nothing_empty_is_drawn(findings_of):
         list(figures.draw(one_validation, "dise_by_budget"))
 
 
-def test_equal_data_make_equal_files(findings_of, tmp_path):
-    findings = findings_of()
+def test_equal_data_make_equal_files(findings, tmp_path):
     for turn in ("a", "b"):
         drawing = drawn(findings, "dice_cases_organs_finetune")
         figures.save(drawing, tmp_path / turn, ("png", "pdf", "svg"))
@@ -152,8 +149,8 @@ def test_equal_data_make_equal_files(findings_of, tmp_path):
         ).read_bytes()
 
 
-def test_an_unknown_format_or_folder_is_one_sentence(findings_of, tmp_path):
-    drawing = drawn(findings_of(), "dice_by_budget")
+def test_an_unknown_format_or_folder_is_one_sentence(findings, tmp_path):
+    drawing = drawn(findings, "dice_by_budget")
     with pytest.raises(UserError, match="no figure format 'gif'"):
         figures.save(drawing, tmp_path, ["gif"])
     (tmp_path / "file").write_text("")
@@ -177,8 +174,8 @@ class _Svg(HTMLParser):
             self.links |= set(re.findall(r"url\(#([^)]+)\)", value or ""))
 
 
-def test_a_figure_in_the_page_takes_its_colours_and_names_itself(findings_of):
-    drawing = drawn(findings_of(), "dice_cases_organs_finetune")
+def test_a_figure_in_the_page_takes_its_colours_and_names_itself(findings):
+    drawing = drawn(findings, "dice_cases_organs_finetune")
     text = figures.inline_svg(drawing)
     svg = _Svg(text)
     assert svg.tags[0] == "svg"
@@ -198,10 +195,9 @@ def test_families_take_turns():
     assert [sketch.name for sketch in chosen] == ["a0", "a1", "b0", "c0", "c1"]
 
 
-def test_many_points_are_an_image(findings_of, monkeypatch):
+def test_many_points_are_an_image(findings, monkeypatch):
     from harness.report.figures import cases
 
-    findings = findings_of()
     vector = figures.inline_svg(drawn(findings, "dice_cases_organs_finetune"))
     monkeypatch.setattr(cases, "RASTER_ABOVE", 3)
     raster = figures.inline_svg(drawn(findings, "dice_cases_organs_finetune"))
@@ -209,8 +205,7 @@ def test_many_points_are_an_image(findings_of, monkeypatch):
     assert "<image" not in vector
 
 
-def test_differences_are_those_of_the_tests(findings_of):
-    findings = findings_of()
+def test_differences_are_those_of_the_tests(findings):
     data = drawn(findings, "dice_differences_finetune").data
     found = findings.comparisons("dice", "baseline")
     assert list(data.difference) == [one.difference for one in found]
@@ -218,7 +213,7 @@ def test_differences_are_those_of_the_tests(findings_of):
     assert set(data.baseline) == {"plain"}
 
 
-def test_a_single_method_has_nothing_to_compare_or_rank(findings_of, bench):
+def test_a_single_method_has_nothing_to_compare_or_rank(findings_of):
     findings = findings_of(skip=lambda cell: cell.method != "plain")
     empty = [
         str(one) for one in figures.draw(findings) if isinstance(one, NothingToDraw)
@@ -229,8 +224,7 @@ def test_a_single_method_has_nothing_to_compare_or_rank(findings_of, bench):
     assert any("dice_ranks: 4 of 6 results" in text for text in empty)
 
 
-def test_ranks_are_those_of_the_means(findings_of):
-    findings = findings_of()
+def test_ranks_are_those_of_the_means(findings):
     data = drawn(findings, "dice_ranks").data
     for budget, own in data.groupby("budget"):
         means = {e.method: e.mean for e in findings.tables["dice"].entries
@@ -239,7 +233,7 @@ def test_ranks_are_those_of_the_means(findings_of):
         assert list(own.sort_values("rank").method) == order
 
 
-def test_brackets_stand_above_what_differs(findings_of):
+def test_brackets_stand_above_what_differs():
     from types import SimpleNamespace
 
     from matplotlib.figure import Figure
@@ -260,19 +254,18 @@ def test_brackets_stand_above_what_differs(findings_of):
     assert text.get_position()[1] > 1
 
 
-def test_critical_differences_from_five_tasks_up(findings_of, monkeypatch):
+def test_critical_differences_from_five_tasks_up(findings, monkeypatch):
     from harness.analyse import friedman
     from harness.report.figures import ranks
 
     monkeypatch.setattr(ranks, "TASKS", 1)
     monkeypatch.setattr(friedman, "TASKS", 1)
-    drawing = drawn(findings_of(), "dice_critical_differences")
+    drawing = drawn(findings, "dice_critical_differences")
     assert list(drawing.data.mean_rank) == sorted(drawing.data.mean_rank)
     assert "Nemenyi" in drawing.caption
 
 
-def test_images_are_shown_only_where_that_is_asked_for(findings_of):
-    findings = findings_of()
+def test_images_are_shown_only_where_that_is_asked_for(findings):
     name = "segmentations_organs_finetune"
     shown = {one.name for one in figures.draw(findings)}
     assert name not in shown
@@ -283,10 +276,9 @@ def test_images_are_shown_only_where_that_is_asked_for(findings_of):
     assert not drawing.private
 
 
-def test_images_of_patients_say_so(findings_of, bench, monkeypatch):
+def test_images_of_patients_say_so(findings, monkeypatch):
     from dataclasses import replace
 
-    findings = findings_of()
     tasks = findings.scope.tasks
     monkeypatch.setitem(tasks, "organs", replace(tasks["organs"], synthetic=False))
     name = "segmentations_organs_finetune"
@@ -295,8 +287,7 @@ def test_images_of_patients_say_so(findings_of, bench, monkeypatch):
     assert drawing.caption.startswith("These are images of patients.")
 
 
-def test_every_prediction_stands_with_the_dice_of_its_case(findings_of):
-    findings = findings_of()
+def test_every_prediction_stands_with_the_dice_of_its_case(findings):
     (drawing,) = figures.draw(
         findings, "segmentations_organs_finetune", show_images=True
     )
@@ -315,12 +306,45 @@ def test_every_prediction_stands_with_the_dice_of_its_case(findings_of):
     assert own.to_dict() == pytest.approx(mean[own.index].to_dict())
 
 
-def test_damaged_slices_are_one_sentence(findings_of):
-    findings = findings_of()
-    keys = findings.done[findings.done.task == "organs"].evaluate_key
-    for key in keys:
-        path = findings.file(key, "slices.npz")
-        path.chmod(0o644)
-        path.write_bytes(b"\0" * path.stat().st_size)
+@pytest.mark.parametrize("content", [b"", bytes(900), b"PK\x03\x04" + bytes(900)])
+def test_damaged_slices_are_one_sentence(tmp_path, content):
+    path = tmp_path / "slices.npz"
+    path.write_bytes(content)
     with pytest.raises(UserError, match="run harness verify"):
-        list(figures.draw(findings, "segmentations_organs_finetune", show_images=True))
+        images.read_slices(path)
+
+
+def test_printed_numbers_meet_the_measured_ones(findings, tmp_path):
+    from dataclasses import replace
+
+    from harness.report.literature import read_literature
+
+    path = tmp_path / "published.csv"
+    path.write_text(
+        "paper,place,method,task,protocol,label_budget,metric,value,low,high\n"
+        "a,Table 1,masked,organs,finetune,100%,dice,0.66,0.6,0.7\n"
+        "a,Table 1,masked,organs,finetune,5-shot,dice,0.5,,\n"
+        "b,Table 3,another,organs,finetune,100%,dice,0.9,,\n"
+        "b,Table 4,masked,nodules,linear_probe,100%,kappa,0.2,,\n"
+    )
+    findings = replace(findings, literature=read_literature(path))
+    data = drawn(findings, "dice_published_against_measured").data
+    means = {(e.method, e.budget): e.mean for e in findings.tables["dice"].entries}
+    assert list(data.published) == [0.66, 0.5]
+    assert list(data.measured) == [means["masked", "100%"], means["masked", "5-shot"]]
+    assert "kappa_published_against_measured" not in figures.names(findings)
+
+
+def test_nothing_printed_that_is_measured_is_said(findings, tmp_path):
+    from dataclasses import replace
+
+    from harness.report.literature import read_literature
+
+    path = tmp_path / "published.csv"
+    path.write_text(
+        "paper,place,method,task,protocol,label_budget,metric,value\n"
+        "b,Table 3,another,organs,finetune,100%,dice,0.9\n"
+    )
+    findings = replace(findings, literature=read_literature(path))
+    with pytest.raises(NothingToDraw, match="nothing that papers print of Dice"):
+        drawn(findings, "dice_published_against_measured")
