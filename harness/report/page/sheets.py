@@ -10,7 +10,8 @@ from .html import Html, el, join
 from .parts import Links, Section, column, method_name, notes, several, table
 
 _LISTED = 500  # rows of a sheet; tables/ holds all
-_SHOWN_ELSEWHERE = frozenset({"rank", "tests"})  # with more than a sheet can say
+# With more than a sheet can say.
+_SHOWN_ELSEWHERE = frozenset({"rank", "tests", "comparison"})
 
 # (anchor, title) by the beginning of a sheet's name, in the order of the page.
 _TITLES = (
@@ -68,7 +69,7 @@ def _part(
         if pair in pairs and columns[0].name == "method":
             cells[0] = el("th", method_name(account.findings.looks, pair), scope="row")
         body.append(
-            el("tr", *cells, class_="best" if row.best else None,
+            el("tr", *cells, class_="best" if row.marked else None,
                data_method="|".join(pair) if pair in pairs else None,
                data_task=row.values.get("task"))
         )  # fmt: skip
