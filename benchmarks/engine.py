@@ -53,7 +53,7 @@ tasks:
     format: {{settings: {{train: 3, val: 1, test: 2}}}}
     preprocess: {{spacing: [8, 8, 10]}}
     crop: [16, 16, 16]
-label_budgets: [100%]
+label_budgets: [n=2, 100%]
 seeds: {seeds}
 """
 # A shim in front of sbatch: notes each call, and after `stop` of them kills `harness`.
@@ -172,7 +172,7 @@ def write_matrix(folder: Path, cells: int, pretrainings: int) -> tuple[Path, Pat
         f"m{i}: {{extends: simmim, mask_ratio: {0.3 + 0.4 * i / pretrainings:.5f}}}"
         for i in range(pretrainings)
     )
-    seeds = list(range(cells // pretrainings))
+    seeds = list(range(cells // pretrainings // 2))  # with two label budgets
     benchmark = folder / f"benchmark-{pretrainings}.yaml"
     benchmark.write_text(BENCHMARK.format(root=ROOT, methods=names, seeds=seeds))
     results = folder / f"results-{pretrainings}"

@@ -76,20 +76,21 @@ def main(arguments=None):
     state = options.state.resolve()
     records = written.Records(state / "trials.jsonl")
     prepare(state / "prepared")
-    left = [
+    wanted = [
         (fault, number)
         for number in range(1, options.times + 1)
         for fault in chosen
-        if not records.has(fault.name, number)
+        if number == 1 or not fault.once
     ]
+    left = [(f, number) for f, number in wanted if not records.has(f.name, number)]
     with ThreadPoolExecutor(options.jobs) as pool:
         futures = [pool.submit(attempt, fault, n, state) for fault, n in left]
         for future in as_completed(futures):
             record = future.result()
             records.add(record)
             print(written.line(record), flush=True)
-    wanted = {(fault.name, n) for fault in chosen for n in range(1, options.times + 1)}
-    kept = [one for one in records.all() if (one["fault"], one["trial"]) in wanted]
+    names = {(fault.name, number) for fault, number in wanted}
+    kept = [one for one in records.all() if (one["fault"], one["trial"]) in names]
     print(written.summary(kept))
     if options.write:
         options.write.write_text(written.page(kept))

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -10,13 +10,14 @@ from typing import Any
 class Fault:
     """A fault of the suite. name: as the report prints it; ci: whether CI runs it.
 
-    settings: of its trials (site, runner, steps).
+    settings: of its trials (site, runner, steps); once: one trial is enough.
     """
 
     name: str
     run: Callable[..., None]
     ci: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    once: bool = False
 
     @property
     def says(self) -> str:
@@ -25,6 +26,10 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {}
+ACCOUNTED = (  # brought about with slurmdbd and MariaDB as well
+    "worker SIGKILLed", "scancel by hand", "a dependant whose parent failed",
+    "job past its time limit", "job preempted and requeued",
+)  # fmt: skip
 
 
 def fault(name: str, *, ci: bool = False, **settings: Any) -> Callable[..., Any]:
@@ -41,4 +46,10 @@ def every() -> dict[str, Fault]:
     """Return the whole catalogue, in the order of the report."""
     for family in ("jobs", "slurm", "disk", "harness"):
         importlib.import_module(f"faults_of_{family}")
+    for name in ACCOUNTED:
+        fault = FAULTS[name]
+        site = {**fault.settings.get("site", {}), "accounting": True}
+        settings = {**fault.settings, "site": site}
+        more = f"{name}, accounting on"
+        FAULTS[more] = replace(fault, name=more, settings=settings, ci=False, once=True)
     return FAULTS

@@ -86,7 +86,7 @@ class Trial:
 
     def __enter__(self):
         for chance in range(3):
-            count = self._site["nodes"] + 3
+            count = self._site["nodes"] + 5
             site = slurm.Site(port=slurm_site.free_port(count), **self._site)
             try:
                 slurm.up(self.folder / "slurm", site)
@@ -273,6 +273,11 @@ class Trial:
 
     def saw(self, evidence, step):
         """Note what shows that the fault happened, and at which step."""
+        if self._site.get("accounting"):
+            ended = self.slurm(
+                "sacct", "-n", "-X", "-P", "-S", "now-1hour", "-o", "JobID,State"
+            )
+            evidence += f"; sacct: {' '.join(ended.split())}"
         self.evidence, self.step = evidence, step
 
     # -- what must hold ---------------------------------------------------------------
