@@ -125,7 +125,7 @@ def test_mst_hides_what_is_attended_least_and_restores_the_whole(batch):
         method = trained("mst", batch, mask_chance=0.6)
     seen = []
     method.student.encoder.register_forward_pre_hook(
-        lambda _m, _a, kwargs: seen.append(kwargs["mask_units"]), with_kwargs=True
+        lambda _m, _a, kwargs: seen.append(kwargs.get("mask_units")), with_kwargs=True
     )
     found = {k: v.item() for k, v in method.loss(batch, rng(9)).terms.items()}
     draws = rng(9)
