@@ -35,6 +35,9 @@ benchmark: $(READY) ## run BENCHMARK=benchmark.yaml on CLUSTER=local|slurm|inlin
 test: $(READY) ## every test that fits ten minutes on two cores
 	$(BIN)/python -m pytest
 
+test-all: $(READY) ## every method on every encoder in two and three dimensions (up to an hour)
+	$(BIN)/python -m pytest tests/methods -m full
+
 check: $(READY) ## lint, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,4 +66,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test check bench test-slurm test-page slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all check bench test-slurm test-page slurm-up slurm-down lock clean

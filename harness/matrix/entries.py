@@ -12,7 +12,7 @@ from ..registry.yamlfile import Document, Loc, read_yaml
 from ..registry.yamlwords import brief
 from ..schema.task import TIERS, Tier
 
-RESERVED = ("extends", "tiers", "corpus")
+RESERVED = ("extends", "tiers", "corpus", "init")
 MAX_CHAIN = 16
 
 
@@ -48,6 +48,11 @@ class Chain:
         """Return the last layer that names a corpus, and what it says."""
         found = [layer for layer in self.layers if layer.body.get("corpus") is not None]
         return (found[-1], found[-1].body["corpus"]) if found else None
+
+    def init(self) -> tuple[Layer, Any] | None:
+        """Return the last layer that names an earlier stage, and what it says."""
+        found = [layer for layer in self.layers if "init" in layer.body]
+        return (found[-1], found[-1].body["init"]) if found else None
 
     def tiers(self) -> set[Tier]:
         """Return the tiers that any layer has settings for."""
@@ -122,6 +127,27 @@ class ChainBuilder:
     def build(self, name: str) -> Chain | None:
         """Return the chain of an entry, or None after noting what is wrong with it."""
         return self._entry(name, ())
+
+    def stage(self, asker: Layer) -> Chain | None:
+        """Return the chain of the method that `init` of a layer names, or None.
+
+        An entry of the file goes before a method of the content folders. What is wrong
+        with it is noted where the stage is asked for.
+        """
+        name = asker.body["init"]
+        if not isinstance(name, str):
+            wrong = f"init: expected the name of a method, not {brief(name)}"
+            asker.fault(("init",), wrong)
+            return None
+        if name in self.entries:
+            return self._entry(name, ())
+        if name not in self.known:
+            known = {*self.known, *self.entries}
+            asker.fault(("init",), unknown("method", name, known))
+            return None
+        chain = self._content(name, asker, ())
+        here = Layer(asker.document, (*asker.loc, "init"), {})
+        return chain and Chain(name, chain.stem, [*chain.layers, here])
 
     def _entry(self, name: str, seen: tuple[str, ...]) -> Chain | None:
         layer = Layer(self.document, ("methods", name), self.entries[name])

@@ -35,6 +35,7 @@ class MethodEntry:
     dims: tuple[int, ...]
     settings: Mapping[str, Any]
     corpus: Corpus | None
+    init: MethodEntry | None = None  # the stage whose encoder pretraining starts from
 
     @property
     def encoder(self) -> Mapping[str, Any]:
@@ -115,6 +116,17 @@ class Matrix:
     def subset_seed(self, seed: int) -> int:
         """Return the seed that draws the label subset of a cell."""
         return seed if self.subset_draw == "per_seed" else 0
+
+    @property
+    def stages(self) -> Mapping[str, MethodEntry]:
+        """Every method by name, with the earlier stages that are not listed."""
+        found: dict[str, MethodEntry] = {}
+        for method in self.methods:
+            stage: MethodEntry | None = method
+            while stage is not None:
+                found.setdefault(stage.name, stage)
+                stage = stage.init
+        return found
 
     @property
     def results(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..registry.content import Content
@@ -24,9 +25,10 @@ def resolve_methods(
 ) -> list[MethodEntry]:
     """Return the method entries that are right; what is wrong is noted."""
     builder = ChainBuilder(document, file.methods, content)
-    chains = [chain for name in file.methods if (chain := builder.build(name))]
-    if not chains:
+    listed = [chain for name in file.methods if (chain := builder.build(name))]
+    if not listed:
         return []
+    chains = [*listed, *_stages(listed, builder)]
     asked = [
         (chain, tier)
         for chain in chains
@@ -42,7 +44,7 @@ def resolve_methods(
             failed.add(chain.name)
         if resolved.settings is not None and tier == file.tier:
             settings[chain.name] = resolved.settings
-    entries = []
+    entries: dict[str, tuple[Chain, MethodEntry]] = {}
     for chain in chains:
         if chain.stem in answer.failures:
             chain.layers[-1].fault((), answer.failures[chain.stem])
@@ -50,9 +52,63 @@ def resolve_methods(
             entry = _entry(chain, settings[chain.name], answer, corpora)
             if entry is not None:
                 _check_dims(chain, entry, tasks, corpora)
-                entries.append((chain, entry))
-    _refuse_twins(entries)
-    return [entry for _, entry in entries]
+                entries[chain.name] = chain, entry
+    for name in list(entries):
+        _join(name, entries, ())
+    found = [entries[chain.name] for chain in listed if chain.name in entries]
+    _refuse_twins(found)
+    return [entry for _, entry in found]
+
+
+def _stages(listed: Sequence[Chain], builder: ChainBuilder) -> list[Chain]:
+    """Return the chains of earlier stages that the file does not list itself."""
+    names = {chain.name for chain in listed}
+    found: list[Chain] = []
+    pending = list(listed)
+    while pending:
+        asked = pending.pop().init()
+        if asked is None or asked[1] is None:
+            continue
+        stage = builder.stage(asked[0])
+        if stage is not None and stage.name not in names:
+            names.add(stage.name)
+            found.append(stage)
+            pending.append(stage)
+    return found
+
+
+def _join(
+    name: str, entries: dict[str, tuple[Chain, MethodEntry]], seen: tuple[str, ...]
+) -> None:
+    """Give an entry the entry of its earlier stage; what does not fit is noted."""
+    chain, entry = entries[name]
+    asked = chain.init()
+    stage = str(asked[1]) if asked is not None else ""
+    if asked is None or stage not in entries or entry.init:
+        return
+    layer = asked[0]
+    if stage in (name, *seen):
+        layer.fault(("init",), f"{name} starts from itself: name another method")
+        return
+    _join(stage, entries, (*seen, name))
+    first = entries[stage][1]
+    if not (entry.pretrains and first.pretrains):
+        idle = first.name if entry.pretrains else name
+        layer.fault(("init",), f"{idle} is not pretrained: remove 'init'")
+        return
+    differ = [
+        key
+        for key in {*entry.encoder, *first.encoder} - {"drop_path"}
+        if entry.encoder.get(key) != first.encoder.get(key)
+    ]
+    if differ:
+        layer.fault(
+            ("init",),
+            f"{name} starts from the encoder of {stage}, and they differ in "
+            f"{', '.join(sorted(differ))}: give both the same encoder",
+        )
+        return
+    entries[name] = chain, replace(entry, init=first)
 
 
 def _entry(
@@ -140,7 +196,8 @@ def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
             identity = canonical_json(["encoder", dict(entry.encoder)])
         else:
             corpus = entry.corpus.spec.model_dump(mode="json", exclude={"title"})
-            identity = canonical_json([entry.stem, dict(entry.settings), corpus])
+            stage = entry.init.name if entry.init else None
+            identity = canonical_json([entry.stem, dict(entry.settings), corpus, stage])
         if identity in seen:
             chain.layers[-1].fault(
                 (),

@@ -25,6 +25,7 @@ class Keys:
             return None
         found = self.pretrainings.get((method.name, seed))
         if found is None:
+            stage = self.pretraining(method.init, seed) if method.init else None
             key = key_of_digests(
                 "pretrain",
                 f"methods.{method.stem}",
@@ -32,9 +33,9 @@ class Keys:
                 self.parts.pretrain_settings(method).digest,
                 self.parts.pretrain_data(method).digest,
                 self.parts.seeds("pretraining", seed).digest,
-                {},
+                {"init": stage} if stage else {},
             )
-            found = Pretraining(key, method.name, seed)
+            found = Pretraining(key, method.name, seed, stage)
             self.pretrainings[method.name, seed] = found
         return found.key
 

@@ -38,11 +38,15 @@ class Cell:
 
 
 class Pretraining(NamedTuple):
-    """One pretraining, which any number of cells share."""
+    """One pretraining, which any number of cells share.
+
+    init: key of the pretraining whose encoder it starts from.
+    """
 
     key: str
     method: str
     seed: int
+    init: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

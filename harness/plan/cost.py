@@ -197,7 +197,7 @@ def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
         (task,) = (one for one in matrix.tasks if one.name == likeness.task)
         return CASE_S[matrix.tier] * task.spec.cases / 5  # a fifth is for the test
     if likeness.kind == "pretrain":
-        (method,) = (one for one in matrix.methods if one.name == likeness.method)
+        method = matrix.stages[likeness.method]
         steps = method.settings.get("steps", 0)
     else:
         steps = getattr(matrix.protocols[likeness.protocol].settings, "steps", 0)

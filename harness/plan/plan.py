@@ -70,6 +70,11 @@ class Plan:
             and cell.adapt_key not in self._adapted
             and cell.pretrain_key not in self.pretrained
         }
+        for key in list(self.unpublished):  # and the stages that they start from
+            stage = self.pretrainings[key].init
+            while stage is not None and stage not in self.pretrained:
+                self.unpublished.add(stage)
+                stage = self.pretrainings[stage].init
 
     @property
     def naive_pretrainings(self) -> int:
@@ -90,8 +95,9 @@ class Plan:
         for each in self.pretrainings.values():
             if each.key in self.unpublished:
                 label = f"pretrain {each.method} seed {each.seed}"
+                after = (each.init,) if each.init in self.unpublished else ()
                 yield Job(
-                    short(each.key), "pretrain", (each.key,), (), label, "pretrain",
+                    short(each.key), "pretrain", (each.key,), after, label, "pretrain",
                     each.method,
                 )  # fmt: skip
 

@@ -27,7 +27,7 @@ class Specs:
         self.data = data
         self.parts = parts
         self.pretrainings = pretrainings
-        self.methods = {method.name: method for method in matrix.methods}
+        self.methods = matrix.stages
         self.tasks = {task.name: task for task in matrix.tasks}
         self.budgets = {
             (t.name, str(budget)): budget for t in matrix.tasks for budget in t.budgets
@@ -68,7 +68,11 @@ class Specs:
             "key": pretraining.key,
             "kind": "pretrain",
             "identity": identity(
-                "pretrain", f"methods.{method.stem}", method.version, parts, {}
+                "pretrain",
+                f"methods.{method.stem}",
+                method.version,
+                parts,
+                {"init": pretraining.init} if pretraining.init else {},
             ),
             "labels": self._labels(
                 method,

@@ -10,12 +10,13 @@ from torch import nn
 
 from ..api import Batch, Loss, Method, MethodSettings
 from ..nn.draws import my_rows
-from ..nn.features import lr_factors
+from ..nn.features import Encoder, lr_factors
 from ..registry.methods import load_method
 from ..schema.errors import DataError
 from ..volumes.crops import Crops, CropSampler
 from . import ranks
-from .checkpoint import encoder_state, save_weights, write_json
+from .checkpoint import encoder_state, load_weights, save_weights, write_json
+from .collapse import Monitor
 from .curves import Curves
 from .data import TaskData
 from .node import Node
@@ -45,11 +46,25 @@ def pretrain(node: Node) -> None:
     streams = Streams.of_pretraining(node.key)
     regions = _Regions(_sources(node), own.region)
     method = kind(own, channels, streams.rng("init")).to(node.device)
+    if stage := node.identity["inputs"].get("init"):
+        _start_from(node, method, str(stage))
     node.attempt.note(trainable_params=trainable(method), n_train=regions.cases)
     node.log(f"pretraining {node.stem} on {regions.cases} cases, {own.steps} steps")
     _minimise(node, method, own, regions, streams)
     if ranks.leads():
         _export(node, method, own, channels=channels)
+
+
+def _start_from(node: Node, method: Method, stage: str) -> None:
+    """Load the encoder of an earlier stage into every encoder of the method.
+
+    Student and teacher both start from it; heads start anew.
+    """
+    path = node.store.file(stage, "encoder.safetensors")
+    for part in method.modules():
+        if isinstance(part, Encoder):
+            load_weights(part, path, encoder_state(part))
+    node.log(f"encoder of {stage[:16]} loaded, all tensors fit")
 
 
 def _sources(node: Node) -> list[tuple[TaskData, list[str]]]:
@@ -135,6 +150,7 @@ def _minimise(
     curves = Curves(node.key, own.steps, per_epoch=regions.cases / own.batch)
     network = ranks.parallel(_Loss(method))
     method.train()
+    monitor = Monitor(method, own.steps)
     training = Training(
         node, method, network, own,
         generators={"order": order, "views": views}, curves=curves,
@@ -146,11 +162,15 @@ def _minimise(
         drawn = regions.sample(own.batch, my_rows(), order)
         batch = Batch(drawn.batch.volumes.to(node.device), drawn.batch.case_ids)
         loss: Loss = network(batch, views)
-        return Objective(loss.total, drawn.ids, loss.terms)
+        seen = {name: torch.tensor(value) for name, value in monitor.take().items()}
+        return Objective(loss.total, drawn.ids, {**loss.terms, **seen})
 
     training.run(objective, lambda step: method.after_step(step, own.steps))
     if ranks.leads():
         curves.write(node.attempt.path("curves.parquet"))
+        if warnings := monitor.warnings():
+            node.attempt.note(warnings=warnings)
+            node.log("; ".join(warnings))
 
 
 def _schedule(method: Method, own: MethodSettings) -> Schedule:

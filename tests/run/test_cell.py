@@ -31,7 +31,12 @@ def test_a_pretrained_segmentation_cell_end_to_end(tiny):
     assert "methods/smit.py" in store.manifest(pretrain).run["sources"]
     assert not any("mask_token" in name for name in weights)
     curves = tiny.table(pretrain, "curves")
-    assert set(curves.quantity) == {"loss", "mip", "mpd", "itd"}
+    monitored = {"spread", "effective_rank"} | {
+        f"{part}_targets.{quantity}"
+        for part in ("patch", "image")
+        for quantity in ("entropy", "used", "information")
+    }
+    assert set(curves.quantity) == {"loss", "mip", "mpd", "itd"} | monitored
     assert sorted(curves[curves.quantity == "loss"].step) == [1, 2, 3, 4]
 
     curves = tiny.table(adapt, "curves")

@@ -1,0 +1,43 @@
+"""Collapse measures on representations that have, and have not, collapsed."""
+
+import math
+
+import pytest
+import torch
+
+from harness.nn.spread import effective_rank, embedding_spread, prototype_use
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_spread_is_near_one_for_directions_that_fill_the_space_and_zero_for_one():
+    x = torch.randn(500, 64, generator=rng())
+    assert embedding_spread(x) == pytest.approx(1, abs=0.01)
+    assert embedding_spread(x[:1].expand(5, 64)) == pytest.approx(0, abs=1e-3)
+    # unit vectors along two axes: each coordinate has variance 1/4, their sum is 1/2
+    assert embedding_spread(torch.eye(2) * 7) == pytest.approx(math.sqrt(0.5))
+
+
+def test_effective_rank_by_hand():
+    line = torch.linspace(-1, 1, 5)[:, None] * torch.ones(1, 4)
+    assert effective_rank(line) == pytest.approx(1)
+    square = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    assert effective_rank(square) == pytest.approx(2)
+    assert effective_rank(torch.ones(3, 4)) == 0
+    # singular values 3 and 1: exp of the entropy of (3/4, 1/4)
+    two = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1]])
+    want = math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    assert effective_rank(two) == pytest.approx(want)
+
+
+def test_prototype_use_tells_both_collapses_from_health():
+    healthy = prototype_use(torch.eye(4).view(2, 2, 4))
+    assert healthy == pytest.approx(
+        {"entropy": 0, "used": 1, "information": math.log(4)}
+    )
+    uniform = prototype_use(torch.full((3, 4), 0.25))
+    assert uniform == pytest.approx({"entropy": 1, "used": 1 / 3, "information": 0})
+    constant = prototype_use(torch.eye(4)[:1].expand(8, 4))
+    assert constant == pytest.approx({"entropy": 0, "used": 0.25, "information": 0})

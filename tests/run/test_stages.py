@@ -1,0 +1,30 @@
+"""A second stage of pretraining starts from the encoder of the first."""
+
+import torch
+from safetensors.torch import load_file
+
+from harness.schema.errors import Exit
+
+
+def test_a_second_stage_starts_from_the_weights_of_the_first(tiny):
+    small = "steps: 2, crop: [16, 16, 16], region: [20, 20, 20]"
+    plan = tiny.plan(
+        f"simmim: {{{small}}}, later: {{extends: simmim, init: simmim, lr: 1.0e-12}}",
+        seeds="0",
+    )
+    keys = [key for job in plan.jobs() if job.kind == "pretrain" for key in job.nodes]
+    assert len(keys) == 2
+    assert tiny.run(keys) == Exit.DONE
+    first, second = (
+        load_file(tiny.store.file(key, "encoder.safetensors")) for key in keys
+    )
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, atol=1e-9, rtol=0)
+
+
+def test_a_second_stage_waits_for_the_first(tiny):
+    plan = tiny.plan("later: {extends: simmim, init: simmim, steps: 1}")
+    first, second = (job.nodes[0] for job in plan.jobs() if job.kind == "pretrain")
+    assert tiny.run([second]) == Exit.BLOCKED
+    assert first[:16] in str(tiny.last(second))
