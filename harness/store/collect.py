@@ -29,7 +29,7 @@ from . import snapshot
 from .attempt import new_attempt_id
 from .durable import hash_file, sync_and_hash, sync_folder, write_bytes, writing
 from .growing import GrowingTable
-from .lock import SILENT_S, alone
+from .lock import Lock
 from .manifests import attempt_dir
 from .records import FileEntry, Manifest
 from .runs import runs_table
@@ -38,6 +38,7 @@ from .store import Problem, Store
 from .tables import PUBLISHED, SCHEMAS, parse_table
 
 LOCK = ".lock"
+OLD_S = 3600.0  # drafts of a writer that is gone are older
 Progress = Callable[[int, int], None]
 Nodes = dict[str, tuple[str, frozenset[str]]]
 
@@ -71,7 +72,8 @@ def collect(
     done = store.done()
     if not done:
         return Collected(None, 0, 0, {}, 0, ())
-    with alone(root / FOLDER / LOCK, "a `harness collect`") as alive, writing(root):
+    lock = Lock(root / FOLDER / LOCK, "another `harness collect` is at work")
+    with writing(root), lock.held(wait_s=0.0):
         _remove_drafts(root)
         old = None if afresh else _sound(snapshot.load(root))
         manifests = [done[key] for key in done]
@@ -88,7 +90,7 @@ def collect(
         draft = root / FOLDER / f".{new_attempt_id()}"
         draft.mkdir()
         try:
-            work = _Work(store, draft, kept, alive)
+            work = _Work(store, draft, kept)
             work.write(old, new, progress)
             name = work.finish()
         except BaseException:
@@ -123,10 +125,8 @@ def _sound(held: Snapshot | None) -> Snapshot | None:
 class _Work:
     """One snapshot in the making, in its draft folder."""
 
-    def __init__(
-        self, store: Store, draft: Path, kept: Nodes, alive: Callable[[], None]
-    ) -> None:
-        self._store, self._draft, self._alive = store, draft, alive
+    def __init__(self, store: Store, draft: Path, kept: Nodes) -> None:
+        self._store, self._draft = store, draft
         self._nodes = dict(kept)
         self._rows: dict[str, int] = {}
         self.left_out: list[Problem] = []
@@ -145,11 +145,8 @@ class _Work:
             for name, table in growing.items():
                 for rows in _taken_over(old, name, self._nodes):
                     table.add(rows)
-                    self._alive()
             for position, manifest in enumerate(new):
                 self._add(manifest, growing)
-                if position % 100 == 0:
-                    self._alive()
                 if progress is not None:
                     progress(position + 1, len(new))
         self._rows = {name: table.rows for name, table in growing.items()}
@@ -212,7 +209,7 @@ def _taken_over(old: Snapshot | None, name: str, kept: Nodes) -> Iterator[pa.Tab
 
 def _remove_drafts(root: Path) -> None:
     """Remove what a killed writer left. Young files may be another's, who asks to be."""
-    old = time.time() - SILENT_S
+    old = time.time() - OLD_S
     for path in (root / FOLDER).glob(".*"):
         with contextlib.suppress(OSError):
             if path.is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import socket
 import time
@@ -234,6 +235,14 @@ def host_name() -> str:
     """Return this host's name as it stands in attempt ids: letters, digits, hyphens."""
     name = socket.gethostname()[:24]
     return "".join(one if one.isalnum() else "-" for one in name) or "host"
+
+
+def user_name() -> str:
+    """Return the name that SLURM knows this process's user by."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 @cache

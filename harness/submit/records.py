@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import secrets
 import socket
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..schema.identity import short
+from ..store.records import user_name
 
 if TYPE_CHECKING:
     from ..plan import Job
@@ -165,14 +165,6 @@ class Submissions:
             element = place.array.element(place.element)
             return folder / place.array.name / f"{element}_0_log.out"
         return folder / f"{place.array.jobs[place.element]}.log"
-
-
-def user_name() -> str:
-    """Return the name that SLURM knows this process's user by."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def is_alive(host: str, pid: int | str) -> bool:

@@ -17,10 +17,10 @@ from ..matrix.profiles import Profile
 from ..schema.errors import UserError
 from ..schema.identity import short
 from ..store.durable import writing
+from ..store.lock import Lock
 from . import arrays, squeue
 from .arrays import Batch
 from .backend import RUNNER, Failure, Outcome, Planned, Preview
-from .lock import Lock
 from .records import Submission, Submissions
 from .resources import Resources, by_job
 from .sbatch import QueueFull, Sbatch, Site, cancel, dependencies, settle

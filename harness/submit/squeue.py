@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .records import Submission, user_name
+from ..store.records import user_name
+from .records import Submission
 
 # Separated by '|', with the two fields that people choose at the end.
 _FORMAT = "%i|%T|%r|%k|%j"

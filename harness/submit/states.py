@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..schema.identity import short
+from ..store.records import user_name
 from . import squeue
 from .reasons import CLOCK_S, killed_by_slurm, last_attempt, one_line, started
-from .records import Place, Submission, Submissions, places, user_name
+from .records import Place, Submission, Submissions, places
 from .squeue import Queued
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from stub_runner import RUNNER
 from harness.matrix.profiles import Profile
 from harness.schema.errors import Exit, UserError
 from harness.schema.identity import short
+from harness.store.lock import Lock
 from harness.submit import squeue
-from harness.submit.lock import Lock
 from harness.submit.records import Submissions
 from harness.submit.sbatch import Sbatch
 from harness.submit.slurm import Slurm

@@ -1,10 +1,7 @@
 """Collected tables: the same rows as the nodes' own files, whatever happens meanwhile."""
 
 import json
-import os
 import shutil
-import socket
-import time
 
 import duckdb
 import pyarrow as pa
@@ -15,7 +12,7 @@ from harness.schema.errors import UserError
 from harness.store import Store, query, snapshot
 from harness.store import collect as module
 from harness.store.collect import collect
-from harness.store.lock import alone
+from harness.store.lock import Lock
 from harness.store.runs import runs_table
 from harness.store.tables import build, read_tables, write_table
 
@@ -271,36 +268,11 @@ def test_a_second_collector_is_told_to_wait(store, add):
     add(0)
     collect(store)
     add(1)
-    held = alone(store.root / "snapshots" / ".lock", "a `harness collect`")
-    with held, pytest.raises(UserError, match=r"collect` is at work already \(process"):
+    held = Lock(store.root / "snapshots" / ".lock").held()
+    busy = r"another `harness collect` is at work \(process"
+    with held, pytest.raises(UserError, match=busy):
         collect(store)
     assert collect(store).added == 1
-
-
-def test_the_lock_of_the_dead_is_taken_over(tmp_path):
-    path = tmp_path / "snapshots" / ".lock"
-    with alone(path, "it"):
-        holder = json.loads(path.read_text())
-        assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
-    assert not path.exists()
-    path.write_text(json.dumps({**holder, "pid": 2**22 + 1}))
-    with alone(path, "it"):
-        pass
-    path.write_text(json.dumps({**holder, "process_start": "another process"}))
-    with alone(path, "it"):
-        pass
-    elsewhere = json.dumps({**holder, "machine": "far", "host": "far"})
-    path.write_text(elsewhere)
-    busy = rf"on far\): wait for it, or remove {path}"
-    with pytest.raises(UserError, match=busy), alone(path, "it"):
-        pass
-    assert path.read_text() == elsewhere
-    long_ago = time.time() - 10_000
-    os.utime(path, (long_ago, long_ago))
-    with alone(path, "it") as alive:
-        alive()
-        path.write_text(elsewhere)  # somebody took us for dead: it is theirs now
-    assert path.exists()
 
 
 def test_two_that_collect_at_once_leave_a_whole_snapshot(store, add, monkeypatch):

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from harness.schema.errors import UserError
-from harness.submit import lock as locks
-from harness.submit.lock import Lock
+from harness.store import lock as locks
+from harness.store.lock import Lock
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_holder_elsewhere_is_waited_for_and_then_named(path):
 
 def test_the_lock_of_a_killed_process_is_taken_at_once(path):
     code = (
-        "import os, pathlib, sys; from harness.submit.lock import Lock\n"
+        "import os, pathlib, sys; from harness.store.lock import Lock\n"
         "with Lock(pathlib.Path(sys.argv[1])).held(): os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
@@ -99,7 +99,7 @@ def test_of_many_one_holds_it(path):
     counter = path.parent.parent / "counter"
     counter.write_text("0")
     code = (
-        "import pathlib, sys; from harness.submit.lock import Lock\n"
+        "import pathlib, sys; from harness.store.lock import Lock\n"
         "counter = pathlib.Path(sys.argv[2])\n"
         "for _ in range(5):\n"
         "    with Lock(pathlib.Path(sys.argv[1])).held(wait_s=30):\n"
