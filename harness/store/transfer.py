@@ -166,7 +166,9 @@ def _import_node(
         key = manifest.key
         mine = store.manifest(key)
         if mine is not None:
-            same = mine.files == manifest.files
+            same = {**mine.files, **mine.removed} == {
+                **manifest.files, **manifest.removed
+            }  # fmt: skip
             (result.there if same else result.conflicts).append(key)
             return
         spec = json.loads(_read(source, f"nodes/{key[:2]}/{short(key)}/spec.json"))
