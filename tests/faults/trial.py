@@ -138,8 +138,9 @@ class Trial:
         return found
 
     def resume(self, command="resume", code=(0,)):
-        """Run `resume` or `retry`, where the last submission went."""
-        done = self.harness(command)
+        """Run `resume` or `retry`; return the finished process."""
+        # Named: a run that was killed early has left no record of where it went.
+        done = self.harness(command, "--cluster", "slurm")
         if done.returncode not in code:
             self.broken(f"{command} ended with {done.returncode}: {tail(done)}")
         return done
