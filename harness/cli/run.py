@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..plan import Job, Plan
     from ..store import Store
     from ..submit.backend import Failure, Outcome, Preview
-    from ..submit.retry import Decision
+    from ..submit.retry import Command, Decision
+    from .backends import Request
 
 LISTED = 10  # reasons that are printed
 QUIET_S = 10.0  # between two lines of progress where the output is no terminal
@@ -62,7 +63,7 @@ def run_command(args: argparse.Namespace) -> Exit:
     asked = request(args, store)
     profile = asked.resolve(plan.matrix.clusters)
     jobs = plan.jobs()
-    decision, rule = _decide(args, plan, store, profile, jobs)
+    decision, rule = _decide(args.command, plan, store, profile, jobs)
     backend = make_backend(args, store, asked, profile, decision.grown(rule))
     if args.dry_run:
         return _show(backend.preview(decision.jobs), decision, args)
@@ -72,6 +73,8 @@ def run_command(args: argparse.Namespace) -> Exit:
         plan.write_specs(store, decision.jobs)
     outcome = backend.run(decision.jobs)
     outcome = replace(outcome, blocked=(*outcome.blocked, *decision.held))
+    if args.watch and asked.cluster == "slurm":
+        outcome = _again(args, asked, outcome)
     if args.json:
         emit_json(outcome.to_json())
     else:
@@ -82,8 +85,40 @@ def run_command(args: argparse.Namespace) -> Exit:
     return outcome.exit
 
 
+def _again(args: argparse.Namespace, asked: Request, outcome: Outcome) -> Outcome:
+    """Submit again what the machine failed, until nothing is left or to be gained."""
+    from ..submit.backend import Outcome
+
+    while outcome.failed and not outcome.interrupted:
+        plan, store = _plan(args)
+        profile = asked.resolve(plan.matrix.clusters)
+        found, rule = _decide("resume", plan, store, profile, plan.jobs())
+        decision = found.of_machine()
+        if not decision.jobs:
+            break
+        count = counted(len(decision.jobs), "job")
+        sys.stderr.write(f"{count} that the machine failed or kept: submitted again\n")
+        plan.write_specs(store, decision.jobs)
+        backend = make_backend(args, store, asked, profile, decision.grown(rule))
+        more = backend.run(decision.jobs)
+        again = {job.name for job in decision.jobs}
+        outcome = Outcome(
+            done=(*outcome.done, *more.done),
+            failed=(*_others(outcome.failed, again), *more.failed),
+            blocked=(*_others(outcome.blocked, again), *more.blocked),
+            queued=more.queued,
+            interrupted=more.interrupted,
+            left=more.left,
+        )
+    return outcome
+
+
+def _others(failures: Sequence[Failure], names: set[str]) -> list[Failure]:
+    return [failure for failure in failures if failure.name not in names]
+
+
 def _decide(
-    args: argparse.Namespace,
+    command: Command,
     plan: Plan,
     store: Store,
     profile: Profile,
@@ -101,7 +136,7 @@ def _decide(
     on_slurm = any(record.backend == "slurm" for record in records)
     history = History(store, records, squeue.ask(records) if on_slurm else ())
     now = CodeNow(plan.matrix.content.roots)
-    return decide(jobs, history, now, command=args.command, rule=rule), rule
+    return decide(jobs, history, now, command=command, rule=rule), rule
 
 
 def _prepare(plan: Plan, jobs: Sequence[Job], store: Store) -> None:
@@ -150,7 +185,7 @@ def _show(preview: Preview, decision: Decision, args: argparse.Namespace) -> Exi
         emit_json(replace(preview, blocked=blocked).to_json())
         return Exit.DONE
     for each in preview.planned:
-        after = f", after {', '.join(each.after)}" if any(each.after) else ""
+        after = f", after {', '.join(each.after)}" if each.after else ""
         say(f"{each.name}: {counted(len(each.elements), 'job')}{after}")
         for index, labels in enumerate(each.elements):
             say(f"  [{index}] {'; then '.join(labels)}")

@@ -66,8 +66,8 @@ class Outcome:
 class Planned:
     """What would be started together: an array of a cluster, or the jobs of a pool.
 
-    elements: the labels of the jobs of each; after: names of what it waits for; script:
-    the text that sbatch would be given, '' where there is none.
+    elements: the labels of the jobs of each; after: what it waits for, in SLURM's words;
+    script: the text that sbatch would be given, '' where there is none.
     """
 
     name: str

@@ -13,7 +13,7 @@ once. A change of the code, or `retry`, starts anew.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +42,15 @@ class Decision:
     held: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     tries: Mapping[str, tuple[Try, ...]] = field(default_factory=dict)
+
+    def of_machine(self) -> Decision:
+        """Return the part that the machine failed last, with what hangs together."""
+        again = {
+            name
+            for name, tries in self.tries.items()
+            if tries[-1].kind in MACHINE or tries[-1].kind == "preempted"
+        }
+        return replace(self, jobs=tuple(_related(self.jobs, again)))
 
     def grown(self, rule: RetryRule) -> _Grown:
         """Return what makes a job's request fit what its tries have shown."""
@@ -80,7 +89,7 @@ def decide(
     found = {job.name: tuple(history.tries(job.nodes)) for job in jobs}
     tries = {name: each for name, each in found.items() if each}
     if command == "retry":
-        return Decision(tuple(_failed(jobs, tries)), tries=tries)
+        return Decision(tuple(_related(jobs, tries)), tries=tries)
     recent = {
         job.name: _since(tries[job.name], history.retried(job.nodes[-1]))
         for job in jobs
@@ -103,10 +112,10 @@ def _since(tries: Sequence[Try], moment: float) -> tuple[Try, ...]:
     return tuple(one for one in tries if one.began >= moment)
 
 
-def _failed(jobs: Sequence[Job], tries: Mapping[str, object]) -> list[Job]:
-    """Return the jobs that were tried, what they wait for, and what waits for them."""
+def _related(jobs: Sequence[Job], names: Container[str]) -> list[Job]:
+    """Return the jobs of `names`, what they wait for, and what waits for them."""
     maker = {key: job for job in jobs for key in job.nodes}
-    chosen = {job.name for job in jobs if job.name in tries}
+    chosen = {job.name for job in jobs if job.name in names}
     for job in jobs:
         parents = {maker[key].name for key in job.after if key in maker}
         if parents & chosen:

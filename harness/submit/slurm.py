@@ -63,8 +63,9 @@ class Slurm:
     ) -> None:
         self.store = store
         self._profile = profile or Profile()
-        of_profile = by_job(self._profile, dict(chosen or {}))
-        self._resources = lambda job: grow(job, of_profile(job))
+        self._of_profile = by_job(self._profile, dict(chosen or {}))
+        self._grow = grow
+        self._nodes: dict[str | None, int] = {}  # partition -> how many it has
         self._canary = canary
         self._about = dict(about or {})
         self._wait = wait
@@ -75,6 +76,19 @@ class Slurm:
         self._results = store.root.resolve()
         self._submissions = Submissions(self._results)
         self._lock = Lock(self._submissions.root / ".lock")
+
+    def _resources(self, job: Job) -> Resources:
+        """Return a job's request, which keeps off at most half of a partition's nodes.
+
+        A job without a node to run on would wait for ever.
+        """
+        asked = self._grow(job, self._of_profile(job))
+        if not asked.exclude:
+            return asked
+        if asked.partition not in self._nodes:
+            self._nodes[asked.partition] = squeue.node_count(asked.partition)
+        most = self._nodes[asked.partition] // 2
+        return replace(asked, exclude=asked.exclude[:most])
 
     def check(self) -> None:
         """Raise UserError where sbatch is missing. Writes nothing."""
@@ -123,7 +137,7 @@ class Slurm:
                 Planned(
                     batch.array.name,
                     tuple(tuple(job.label for job in jobs) for jobs in batch.elements),
-                    tuple(dependencies(batch, ids).replace(",", ":").split(":")),
+                    tuple(filter(None, dependencies(batch, ids).split(","))),
                     sbatch.script(batch, ids),
                 )
             )

@@ -114,6 +114,21 @@ def limits() -> Limits:
     return Limits(_number(said.get("MaxArraySize")) or _DEFAULT_ARRAY_SIZE, jobs)
 
 
+def node_count(partition: str | None) -> int:
+    """Return how many nodes a partition has (None: the default one), 0 if not known."""
+    text = output(["sinfo", "--noheader", "--Node", "--format=%n|%P"]) or ""
+    rows = [line.partition("|")[::2] for line in text.splitlines()]
+    # The default partition's name ends with an asterisk.
+    wanted = partition.split(",") if partition else None
+    return len(
+        {
+            node
+            for node, name in rows
+            if (name.endswith("*") if wanted is None else name.rstrip("*") in wanted)
+        }
+    )
+
+
 def _of_association() -> int | None:
     """Return the fewest queued jobs that any of the user's accounts allows."""
     text = output(

@@ -11,7 +11,7 @@ import pytest
 from harness.cli import main
 from harness.schema.errors import Exit
 from harness.submit import local
-from harness.submit.backend import Outcome
+from harness.submit.backend import Failure, Outcome
 from harness.submit.inline import Inline
 
 STUBS = Path(__file__).parents[1] / "submit"
@@ -217,7 +217,7 @@ def test_a_dry_run_prints_everything_and_writes_nothing(
     assert "[0] p\n" in text
     assert "dry run: nothing was written or submitted; 2 jobs would be" in text
     if cluster == "slurm":
-        assert "cell.0: 1 job, after afterok, ID_OF_pretrain.0" in text
+        assert "cell.0: 1 job, after afterok:ID_OF_pretrain.0" in text
         assert "    | #SBATCH --dependency=afterok:ID_OF_pretrain.0\n" in text
     assert tree(workshop) == before
     assert command.written == []
@@ -315,3 +315,39 @@ def test_a_controller_that_is_down_keeps_run_from_submitting(
 def test_options_are_checked_as_profiles_are(command, shims, capsys, words, message):
     assert command("run", "--cluster", "slurm", *words) == Exit.USAGE
     assert message in capsys.readouterr().err
+
+
+def publish(store, job):
+    for key in job.nodes:
+        attempt = store.begin(key, {}, made_by={})
+        attempt.path("result.txt").write_text("x")
+        attempt.publish()
+
+
+def test_watching_tries_again_what_the_machine_failed(
+    command, workshop, shims, capsys, monkeypatch
+):
+    workshop.cell("lost"), workshop.cell("own")
+    rounds = []
+
+    def run(jobs):
+        rounds.append([job.label for job in jobs])
+        failed = []
+        for job in jobs:
+            if job.label == "lost" and len(rounds) == 3:
+                publish(workshop.store, job)
+                continue
+            kind = {"lost": "oom", "own": "code"}[job.label]
+            workshop.store.begin(job.nodes[0], {}, made_by={}).fail(kind, "x")
+            failed.append(Failure(job.name, job.label, kind, ""))
+        return Outcome(done=() if failed else (jobs[0].name,), failed=tuple(failed))
+
+    backend = SimpleNamespace(check=lambda: None, run=run)
+    monkeypatch.setattr(commands, "make_backend", lambda *_: backend)
+    words = ["run", "--cluster", "slurm", "--watch"]
+    assert command(*words) == Exit.FAILED
+    assert rounds == [["lost", "own"], ["lost"], ["lost"]]
+    said = capsys.readouterr().err
+    assert said.count("1 job that the machine failed or kept: submitted again") == 2
+    assert "1 jobs done" in said
+    assert "1 job failed:\n  own: code\n" in said

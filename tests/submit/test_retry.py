@@ -271,3 +271,13 @@ def test_too_many_time_outs_are_a_time_out(workshop):
     (folder / "0.timeouts").write_text("1\n2\n")
     [one] = History(workshop.store, submissions.all()).tries(job.nodes)
     assert one.kind == "timeout"
+
+
+def test_what_the_machine_failed_is_told_from_the_rest(workshop, choose, tried):
+    parent = workshop.pretrain("p")
+    workshop.cell("child", parent), workshop.cell("fresh")
+    stopped, lost = workshop.cell("stopped"), workshop.cell("lost")
+    tried(parent, "timeout"), tried(stopped, "interrupted"), tried(lost, "oom")
+    found, labels = choose("resume")
+    assert labels == ["p", "child", "fresh", "stopped", "lost"]
+    assert [job.label for job in found.of_machine().jobs] == ["p", "child", "lost"]

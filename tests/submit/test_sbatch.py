@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import stat
 import subprocess
 
 import pytest
@@ -16,27 +15,6 @@ from harness.submit.job import Element, read_element, write_elements
 from harness.submit.records import Submission
 from harness.submit.resources import by_job
 from harness.submit.sbatch import QueueFull, Sbatch, Site, settle
-
-
-@pytest.fixture
-def shims(tmp_path, monkeypatch):
-    """Programs of SLURM that do what a test says; `sbatch` copies its script."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-
-    def write(**programs):
-        for name, text in programs.items():
-            path = folder / name
-            path.write_text(f"#!/bin/bash\n{text}\n")
-            path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-    write(
-        sbatch=f'cp "$1" {tmp_path}/script; env > {tmp_path}/env; '
-        'echo "Submitted batch job 42"',
-        squeue="exit 0", srun="exit 1", scontrol="exit 1", scancel="exit 0",
-    )  # fmt: skip
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return write
 
 
 def batch(workshop, count=2, **body):
@@ -245,3 +223,30 @@ def element(codes, monkeypatch):
 )
 def test_every_cell_of_a_job_runs_and_the_worst_code_counts(codes, code, monkeypatch):
     assert element(codes, monkeypatch) == (code, [str(i) for i in range(len(codes))])
+
+
+def warned(folder, after_s, *, limit_min=60, timeouts=2, signal_s=90):
+    """Warn an element that it must end; return its exit code or 'requeue'."""
+    work = Element(str(folder), 3)
+    work._started -= after_s
+    line = {"time_min": limit_min, "signal_s": signal_s, "timeouts": timeouts}
+    try:
+        again = work.checkpoint(line)
+    except SystemExit as end:
+        return end.code
+    return "requeue" if again.args == (line,) else again
+
+
+def test_preemptions_are_not_counted_and_time_outs_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harness.run.interrupts.progress.made", False)
+    for _ in range(5):
+        assert warned(tmp_path, 30 * 60) == "requeue"
+    late = 60 * 60 - 90 - 30  # up to a minute early
+    assert [warned(tmp_path, late) for _ in range(3)] == ["requeue", "requeue", 1]
+    assert "not requeued: 2 time-outs before that saved nothing" in (
+        capsys.readouterr().err
+    )
+    # submitit takes every interruption of a job of under ten minutes for a time-out.
+    assert warned(tmp_path, 60, limit_min=8) == "requeue"
+    monkeypatch.setattr("harness.run.interrupts.progress.made", True)
+    assert {warned(tmp_path, late) for _ in range(3)} == {"requeue"}
