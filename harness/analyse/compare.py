@@ -18,8 +18,8 @@ import numpy as np
 
 from ..schema.errors import UserError, nearest
 from ..schema.style import UNITS, Style, Test
-from .intervals import NONE, Floats, Ints
-from .multiplicity import adjust, adjust_families
+from .intervals import NONE, Bools, Floats, Ints
+from .multiplicity import adjust_families
 from .power import Needed
 from .scores import Layout
 
@@ -47,7 +47,9 @@ class Comparison:
     with the `reason`: 'missing' (nothing published, or no case in common), 'too few'
     units, 'no difference' (all are 0, or nothing varies), or 'cannot reach' alpha even
     with the clearest outcome, whose p-value is `floor` (`floor_adjusted` in its
-    family). family, family_size: what p is corrected with. effects: by name
+    family). both_p, both_adjusted: beside it the t-test of the difference with the
+    variance of cases and seeds, corrected over the same comparisons; None where there
+    is no interval. family, family_size: what p is corrected with. effects: by name
     (median_difference, rank_biserial, improvement over patients; hedges_g, cliffs_delta
     over seeds). detectable: smallest true difference found with 80% power; needed: what
     would show the observed one.
@@ -75,6 +77,8 @@ class Comparison:
     adjusted: float | None = None
     floor: float = 0.0
     floor_adjusted: float = 0.0
+    both_p: float | None = None
+    both_adjusted: float | None = None
     reason: str | None = "missing"
     family: str = ""
     family_size: int = 0
@@ -93,6 +97,16 @@ class Comparison:
         return self.adjusted is not None and self.adjusted <= self.alpha
 
     @property
+    def confirmed(self) -> bool:
+        """Whether it is significant with the variance of cases and seeds too.
+
+        A test over cases takes the seeds as given, and finds too much where they vary
+        (docs/results/statistics.md): this is what may be generalised to other seeds.
+        """
+        sure = self.both_adjusted is not None and self.both_adjusted <= self.alpha
+        return self.significant and sure
+
+    @property
     def separable(self) -> bool:
         """Whether the interval of the difference leaves out 0."""
         if self.low is None or self.high is None:
@@ -103,7 +117,8 @@ class Comparison:
     def sentence(self) -> str:
         """What stands in a table in place of p, or p itself."""
         if self.adjusted is not None:
-            return f"p = {self.adjusted:.3g}" if self.adjusted >= 0.001 else "p < 0.001"
+            shown = shown_p(self.adjusted)
+            return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
         if self.reason == "cannot reach":
             within = f" in a family of {self.family_size}" if self.family_size else ""
             alone = self.floor > self.alpha
@@ -112,6 +127,15 @@ class Comparison:
                 f"{'' if alone else within}"
             )
         return self.reason or "undefined"
+
+
+def shown_p(p: float) -> str:
+    """Return a p-value as tables print it.
+
+    >>> shown_p(0.04321), shown_p(1e-9)
+    ('0.0432', '< 0.001')
+    """
+    return f"{p:.3g}" if p >= 0.001 else "< 0.001"
 
 
 @dataclass(frozen=True)
@@ -216,45 +240,35 @@ def corrected(found: Iterable[Comparison], style: Style) -> list[Comparison]:
     names = [_family(each, style) for each in listed]
     codes = {name: place for place, name in enumerate(dict.fromkeys(names))}
     family = np.array([codes[name] for name in names], dtype=np.int64)
-    defined = np.array([each.p is not None for each in listed], dtype=bool)
-    p = np.array([1.0 if each.p is None else each.p for each in listed])
-    floors = np.array([each.floor for each in listed])
+    p, defined = _column([each.p for each in listed])
     adjusted = adjust_families(p, defined, family, style.correction)
-    lowest = np.array(
-        [
-            _clearest(place, floors, defined, family, style)
-            if floors[place] > 0 and defined[place]
-            else floors[place]
-            for place in range(len(listed))
-        ]
-    )
+    floors = np.array([each.floor for each in listed])
+    clearest = adjust_families(floors, defined, family, style.correction)
+    lowest = np.where(defined & (floors > 0), clearest, floors)
+    both, known = _column([each.both_p for each in listed])
+    sure = adjust_families(both, known, family, style.correction)
     size = np.bincount(family, weights=defined, minlength=len(codes))
-    return [
-        _closed(
-            each, names[i], int(size[family[i]]), float(adjusted[i]), float(lowest[i])
+    found = []
+    for i, each in enumerate(listed):
+        each = replace(
+            each,
+            family=names[i],
+            family_size=int(size[family[i]]),
+            floor_adjusted=float(lowest[i]),
+            both_adjusted=float(sure[i]) if known[i] else None,
         )
-        for i, each in enumerate(listed)
-    ]
+        if defined[i] and lowest[i] > each.alpha:
+            each = replace(each, reason="cannot reach")
+        elif defined[i]:
+            each = replace(each, adjusted=float(adjusted[i]))
+        found.append(each)
+    return found
 
 
-def _closed(
-    each: Comparison, family: str, size: int, adjusted: float, lowest: float
-) -> Comparison:
-    each = replace(each, family=family, family_size=size, floor_adjusted=lowest)
-    if each.p is None:
-        return each
-    if lowest > each.alpha:
-        return replace(each, reason="cannot reach")
-    return replace(each, adjusted=adjusted)
-
-
-def _clearest(
-    place: int, floors: Floats, defined: np.ndarray, family: Ints, style: Style
-) -> float:
-    """Return the adjusted p-value of one test if all of its family were at the floor."""
-    mine = np.flatnonzero(defined & (family == family[place]))
-    best = adjust(floors[mine], np.ones(len(mine), dtype=bool), style.correction)
-    return float(best[np.flatnonzero(mine == place)[0]])
+def _column(values: Sequence[float | None]) -> tuple[Floats, Bools]:
+    """Return values with 1 where there is none, and where there is one."""
+    defined = np.array([value is not None for value in values], dtype=bool)
+    return np.array([1.0 if v is None else v for v in values]), defined
 
 
 def _family(each: Comparison, style: Style) -> str:

@@ -22,7 +22,7 @@ from .compare import (
     stream,
 )
 from .effects import paired_effects
-from .intervals import NONE, Floats, Intervals, Ints, Scores, t_test, two_way
+from .intervals import NONE, Bools, Floats, Intervals, Ints, Scores, t_test, two_way
 from .paired import paired_t, sign_flip, unit_means
 from .power import Needed, detectable, needed
 from .resample import Resample, case_intervals
@@ -91,7 +91,10 @@ def _of_task(
     tested = case_tests(
         one, two, test=choices.of_cases.test, zeros=choices.of_cases.zeros, rng=rng
     )
-    found = {pair: measured(intervals, tested, row) for row, pair in enumerate(mine)}
+    both = t_test(two_way(differences))
+    found = {
+        pair: measured(intervals, tested, both, row) for row, pair in enumerate(mine)
+    }
     if effects:
         sizes = _effects(one, two, differences, resample, level=level, sign=sign)
         smallest = detectable(differences, alpha=alpha)
@@ -101,8 +104,13 @@ def _of_task(
     return found
 
 
-def measured(intervals: Intervals, tested: Tested, row: int) -> dict[str, Any]:
-    """Return what one row of intervals and tests says of a comparison."""
+def measured(
+    intervals: Intervals, tested: Tested, both: tuple[Floats, Bools], row: int
+) -> dict[str, Any]:
+    """Return what one row of intervals and tests says of a comparison.
+
+    both: p-values with the variance of cases and seeds, and where they are defined.
+    """
     if not intervals.cases[row]:
         return {}
     none = intervals.rule[row] == NONE
@@ -117,6 +125,7 @@ def measured(intervals: Intervals, tested: Tested, row: int) -> dict[str, Any]:
         "n": int(tested.n[row]),
         "floor": float(tested.floor[row]),
         "p": None if reason else float(tested.p[row]),
+        "both_p": float(both[0][row]) if both[1][row] else None,
         "reason": reason or None,
     }
 

@@ -64,10 +64,11 @@ def _of_pair(
     if not all(group in source.draws for group in pair):
         return {}
     gap = source.gap(*pair, level=level, choice=choices.of_runs)
-    if gap is None:
+    plain = source.gap(*pair, level=level)
+    if gap is None or plain is None:
         return {}
     one, two = (_sample(source, group) for group in pair)
-    tested = _tested(gap, one, two, choices, rng)
+    tested = _tested(plain, one, two, choices, rng)
     effects = {
         "hedges_g": hedges_g(one, two, level=level),
         "cliffs_delta": cliffs_delta(one, two, level=level),
@@ -77,7 +78,7 @@ def _of_pair(
         for name, e in effects.items()
         if e.defined[0]
     }
-    return measured(gap, tested, 0) | {"effects": sizes}
+    return measured(gap, tested, t_test(plain), 0) | {"effects": sizes}
 
 
 def _sample(source: Drawn, group: int) -> Samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..analyse.compare import Comparison, Effect, Pairs
+from ..analyse.compare import Comparison, Effect, Pairs, shown_p
 from ..schema.errors import UserError
 from ..schema.style import SENTENCES, Style
 from . import captions
@@ -70,8 +70,8 @@ def _columns(
         for name in (
             "task", "protocol", "encoder", "other_encoder", "low", "high", "test",
             "unit", "n", "cases", "seeds", "p", "adjusted", "floor", "reason",
-            "significant", "separable", "family", "family_size", "needed_patients",
-            "needed_seeds",
+            "significant", "both_p", "both_adjusted", "confirmed", "separable", "family",
+            "family_size", "needed_patients", "needed_seeds",
         )
     ]  # fmt: skip
     shown = [
@@ -84,6 +84,7 @@ def _columns(
             signed=True, bounds=("low", "high"),
         ),
         Column("verdict", "adjusted p"),
+        Column("both", "the same, over cases and seeds"),
     ]  # fmt: skip
     for effect in effects:
         bounds = (f"{effect}_low", f"{effect}_high")
@@ -109,7 +110,10 @@ def _values(
     heading = captions.heading(each.task, evidence.scope.tasks[each.task])
     values: dict[str, Value] = {
         "block": f"{heading}, {each.protocol}",
-        "verdict": each.sentence.removeprefix("p = ").removeprefix("p "),
+        "verdict": shown_p(each.adjusted)
+        if each.adjusted is not None
+        else each.sentence,
+        "both": None if each.both_adjusted is None else shown_p(each.both_adjusted),
         "method": each.method,
         "other": each.other_method,
         "detectable": _finite(each.detectable),
@@ -119,7 +123,8 @@ def _values(
     for name in (
         "task", "protocol", "label_budget", "encoder", "other_encoder", "difference",
         "low", "high", "test", "unit", "n", "cases", "seeds", "p", "adjusted", "floor",
-        "reason", "significant", "separable", "family", "family_size",
+        "reason", "significant", "both_p", "both_adjusted", "confirmed", "separable",
+        "family", "family_size",
     ):  # fmt: skip
         values[name] = getattr(each, name)
     for name in effects:
@@ -153,6 +158,9 @@ def _notes(
         f"Test: {SENTENCES[choice.test]}; two-sided, {correction} over "
         f"{family}{f' ({_listed(sizes)})' if sizes else ''}. Marked: adjusted p at "
         f"most {options.alpha:g}.",
+        "Over cases and seeds: t-test of the difference with the variance of both, same "
+        "correction. A test over cases alone takes the seeds as given and finds too much "
+        "where they vary: only what both find may be expected of other seeds.",
         "Tests that are undefined or cannot reach alpha are not counted in a family.",
     ]
     if chosen.name != "default":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..analyse.intervals import Intervals
+from ..analyse.intervals import Intervals, doubtful
 from ..analyse.scores import CaseMetric, Layout, Stacked
 from ..analyse.weighted import Statistic
 from .evidence import Evidence
@@ -17,9 +17,6 @@ from .table import RULES, Entry, Kind, Measure, budget_order
 # What an estimate is of: a group, or two groups (larger and smaller label budget).
 Place = tuple[int, ...]
 Found = dict[Place, Entry]
-ENOUGH_SEEDS = (
-    5  # for intervals to cover as often as they say (docs/results/statistics.md)
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Wanted:
             low=None if rule == "none" else float(intervals.low[row]),
             high=None if rule == "none" else float(intervals.high[row]),
             rule=rule,
-            poor=rule == "cases and seeds" and int(intervals.seeds[row]) < ENOUGH_SEEDS,
+            poor=bool(doubtful(intervals.rule, intervals.seeds)[row]),
             cases=int(intervals.cases[row]),
             patients=int(intervals.patients[row]),
             seeds=int(intervals.seeds[row]),

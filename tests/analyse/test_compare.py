@@ -7,7 +7,7 @@ from statsmodels.stats.multitest import multipletests
 
 from harness.analyse.compare import Comparison, corrected, pair_groups
 from harness.analyse.compare_cases import case_tests, compare_cases
-from harness.analyse.intervals import Scores, two_way
+from harness.analyse.intervals import Scores, doubtful, t_test, two_way
 from harness.analyse.multiplicity import adjust
 from harness.analyse.power import detectable, needed
 from harness.schema.errors import UserError
@@ -74,6 +74,21 @@ def test_numbers_of_a_comparison_are_those_of_its_parts(study):
     assert first.low < first.difference < first.high
     assert first.significant
     assert first.separable
+
+
+def test_beside_each_test_stands_one_with_the_variance_of_seeds(study):
+    """With few seeds that vary, Wilcoxon's test over cases finds what is not there."""
+    layout, stacked = study({"random": 0.5, "a": 0.5}, cases=40, seeds=3, sd=0.001)
+    scores = stacked["t1"].scores
+    scores.values[1] += np.array([0.02, -0.01, 0.012])
+    (found,) = compare_cases(stacked, layout, baseline="random")
+    assert found.significant
+    assert not found.confirmed
+    assert not found.separable
+    two = two_way(scores.take(np.array([1])).minus(scores.take(np.array([0]))))
+    assert found.both_p == pytest.approx(t_test(two)[0][0])
+    clear = study({"random": 0.3, "a": 0.8}, cases=40)
+    assert compare_cases(clear[1], clear[0], baseline="random")[0].confirmed
 
 
 def test_reordering_methods_or_dropping_a_task_changes_no_interval(study):
@@ -195,3 +210,8 @@ def test_missing_groups_stay_in_the_list_and_out_of_the_family(study):
 def test_correction_of_nothing():
     assert corrected([], style()) == []
     assert Comparison.__doc__
+
+
+def test_intervals_over_few_seeds_are_doubtful():
+    rule, seeds = np.array([3, 3, 1, 2, 0]), np.array([3, 5, 1, 2, 1])
+    assert doubtful(rule, seeds).tolist() == [True, False, False, True, False]
