@@ -103,3 +103,15 @@ def test_the_defaults_that_the_page_on_clusters_names_are_the_defaults():
     assert (SAME, Resources(1).parallel, Resources(1).signal_s) == (3, 256, 90)
     assert "(256)" in text
     assert "(90;" in text
+
+
+def test_the_commands_of_the_guide_to_running_exist():
+    import shlex
+
+    from harness.cli.main import parser
+
+    text = (ROOT / "docs/running.md").read_text()
+    lines = re.findall(r"^    (harness .*?)(?:   .*)?$", text, flags=re.MULTILINE)
+    assert len(lines) > 12
+    for line in lines:
+        parser().parse_args(shlex.split(line)[1:])  # SystemExit if it does not parse
