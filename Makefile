@@ -32,8 +32,8 @@ $(READY): requirements.lock pyproject.toml
 benchmark: $(READY) ## run BENCHMARK=benchmark.yaml on CLUSTER=local|slurm|inline and print its tables; WATCH=1 waits on slurm
 	@$(BIN)/harness -b $(BENCHMARK) run --cluster $(CLUSTER) --report $(if $(WATCH),--watch)
 
-test: $(READY) ## every test that fits ten minutes on two cores
-	$(BIN)/python -m pytest
+test: $(READY) ## every test that fits ten minutes on two cores, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-all: $(READY) ## every method on every encoder in two and three dimensions (up to an hour)
 	$(BIN)/python -m pytest tests/methods -m full

@@ -186,3 +186,17 @@ def folder(tmp_path, monkeypatch, own_modules) -> Bench:
     monkeypatch.setenv("MEDSSL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MEDSSL_DATA", raising=False)
     return Bench(tmp_path / "bench")
+
+
+# What shares something costly (a SLURM, a finished quickstart) stays in one process when
+# `make test` spreads the suite over two.
+TOGETHER = ("slurm", "faults", "flow")
+
+
+def pytest_collection_modifyitems(items):
+    root = Path(__file__).parent
+    for item in items:
+        path = item.path
+        inside = path.relative_to(root).parts if path.is_relative_to(root) else ()
+        group = inside[0] if inside and inside[0] in TOGETHER else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
