@@ -39,6 +39,11 @@ def share(mine: Share) -> Iterator[None]:
         _current.reset(token)
 
 
+def current() -> Share:
+    """Return the share that `rows` serves now."""
+    return _current.get()
+
+
 def my_rows() -> slice:
     """Return which regions of the whole batch are this share's."""
     mine = _current.get()

@@ -16,6 +16,7 @@ from .attention import window_attention
 from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
 from .init import initialise
 from .masking import spread
+from .recompute import recomputed
 from .settings import SwinSettings
 from .transformer import SemanticAttention, drop_path
 from .windows import (
@@ -151,7 +152,7 @@ class _Stage(nn.Module):
     def forward(self, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """x: (B, *grid, C). Returns what the blocks put out, and that merged."""
         for block in self.blocks:
-            x = block(x, rng)
+            x = recomputed(block, x, rng)
         return x, self.merge(x)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .draws import rows
+from .recompute import recomputed
 
 
 def drop_path(x: Tensor, rate: float, rng: torch.Generator) -> Tensor:
@@ -125,6 +126,7 @@ class SemanticAttention(nn.Module):
         tokens = torch.cat([self.class_token.expand(b, 1, c), tokens], dim=1)
         row = None
         for index, block in enumerate(self.blocks):
-            tokens, row = block(tokens, rng, row=index == len(self.blocks) - 1)
+            last = index == len(self.blocks) - 1
+            tokens, row = recomputed(block, tokens, rng, row=last)
         assert row is not None
         return tokens[:, 1:].view(b, *grid, c), tokens[:, 0], row.view(b, *grid)

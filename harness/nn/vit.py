@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
 from .init import initialise
+from .recompute import recomputed
 from .settings import ViTSettings
 from .transformer import Block
 
@@ -82,9 +83,8 @@ class ViT(Encoder):
         tokens = self.join_class(tokens + resized(self.positions, grid))
         taps, row = [], None
         for index, block in enumerate(self.blocks, start=1):
-            tokens, row = block(
-                tokens, rng or self.drops, row=index == len(self.blocks)
-            )
+            last = index == len(self.blocks)
+            tokens, row = recomputed(block, tokens, rng or self.drops, row=last)
             if index in self.taps:
                 taps.append(self.norm(tokens))
         assert row is not None
@@ -113,7 +113,7 @@ class ViT(Encoder):
         tokens = tokens.gather(1, kept.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
         tokens = self.join_class(tokens)
         for block in self.blocks:
-            tokens, _ = block(tokens, rng or self.drops)
+            tokens, _ = recomputed(block, tokens, rng or self.drops)
         encoded: Tensor = self.norm(tokens)
         return encoded
 

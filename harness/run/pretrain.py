@@ -153,7 +153,8 @@ def _minimise(
     monitor = Monitor(method, own.steps)
     training = Training(
         node, method, network, own,
-        generators={"order": order, "views": views}, curves=curves,
+        encoder=method.encoder(), generators={"order": order, "views": views},
+        curves=curves,
         schedule=_schedule(method, own),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ..nn import collective
+from ..nn import collective, recompute
 from ..nn.draws import share
 from ..schema.training import Precision, TrainingOptions
 from . import interrupts, ranks
@@ -64,8 +64,9 @@ class Training:
     """One training under way.
 
     module: what is trained and restored, buffers included; network: what computes the
-    objective, which averages gradients over ranks (ranks.parallel); generators: every
-    stream that the training draws from, beside those that modules hold.
+    objective, which averages gradients over ranks (ranks.parallel); encoder: the part
+    that is worth compiling; generators: every stream that the training draws from,
+    beside those that modules hold.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Training:
         network: nn.Module,
         settings: Settings,
         *,
+        encoder: nn.Module,
         generators: Mapping[str, torch.Generator],
         curves: Curves,
         best: BestState | None = None,
@@ -85,6 +87,8 @@ class Training:
         self.settings, self.curves = settings, curves
         self.options = TrainingOptions.model_validate(node.where.get("training", {}))
         self.done = 0
+        if self.options.compile is not None:
+            encoder.compile(backend=self.options.compile)
         self._optimiser = adamw(
             module, settings.lr, weight_decay=settings.weight_decay,
             factors=schedule.factors,
@@ -146,7 +150,7 @@ class Training:
                 self._state.rewind(before)
             last = number == len(self._shares) - 1
             with share(mine), self._averaging(last=last):
-                with self._autocast():
+                with self._autocast(), recompute.enabled(self.options.recompute):
                     found = objective(step)
                 loss = found.total / len(self._shares)
                 self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

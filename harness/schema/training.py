@@ -20,6 +20,13 @@ class TrainingOptions(Closed):
     checkpoint_minutes: float = Field(
         10.0, gt=0, description="at most so much work is lost to a hard kill"
     )
+    recompute: bool = Field(
+        default=False,
+        description="transformer blocks twice, for less memory; same bits",
+    )
+    compile: str | None = Field(
+        None, description="a backend of torch.compile for the encoder, such as inductor"
+    )
     checkpoint_steps: int | None = Field(
         None, ge=1, description="a checkpoint every so many steps as well"
     )

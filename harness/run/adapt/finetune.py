@@ -86,7 +86,8 @@ def _train(
     network.train()
     training = Training(
         node, network, trained, protocol,
-        generators=batches.generators, curves=curves, best=best,
+        encoder=network.encoder, generators=batches.generators, curves=curves,
+        best=best,
     )  # fmt: skip
 
     def objective(step: int) -> Objective:  # noqa: ARG001 - every step is alike

@@ -1,0 +1,117 @@
+"""Settings of a training: which change numbers, and which must not."""
+
+import json
+from hashlib import sha256
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.run.cell import run_nodes
+from harness.schema.errors import Exit, Mistakes
+from harness.store import Store
+
+SIMMIM = "simmim: {crop: [16, 16, 16], region: [20, 20, 20], batch: 4, steps: 4, %s}"
+DROPS = "encoder: {drop_path: 0.4}"
+
+
+def trained(tiny, method, more=""):
+    """Pretrain into a results folder of its own; return key, weights, their digest."""
+    plan = tiny.plan(method, more=more)
+    key = tiny.nodes(plan)[0]
+    results = tiny.bench.root / f"results-{key[:8]}-{abs(hash(more))}"
+    plan.write_specs(Store(results), plan.jobs())
+    assert run_nodes(str(results), [key], threads=1) == Exit.DONE
+    path = Store(results).file(key, "encoder.safetensors")
+    return key, load_file(path), sha256(path.read_bytes()).hexdigest()
+
+
+def test_recomputing_changes_neither_key_nor_bits(tiny):
+    key, _, digest = trained(tiny, SIMMIM % DROPS)
+    again, _, same = trained(tiny, SIMMIM % DROPS, "training: {recompute: true}")
+    assert (key, digest) == (again, same)
+
+
+def tuned(tiny, line):
+    """Fine-tune a classifier, whose draws do not hang on its settings; its weights."""
+    protocols = f"{{finetune: {{steps: 3, batch: 4, val_every: 3, flip: 0.5, {line}}}}}"
+    plan = tiny.plan(f"random: {{{DROPS}}}", protocols=protocols, tasks="{nodules: }")
+    key = tiny.nodes(plan)[0]
+    assert tiny.run([key]) == Exit.DONE
+    return key, load_file(tiny.store.file(key, "model.safetensors"))
+
+
+def largest_difference(one, other):
+    return max((value - other[name]).abs().max().item() for name, value in one.items())
+
+
+def test_micro_batches_see_the_draws_of_the_whole_batch(tiny):
+    # Cross-entropy does not look across samples: only rounding may differ.
+    key, whole = tuned(tiny, "lr: 1e-3")
+    other, parts = tuned(tiny, "accumulate: 4, lr: 1e-3")
+    assert key != other  # a Dice over the batch does differ
+    assert largest_difference(whole, parts) < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_and_is_another_result(tiny, precision):
+    key, whole = tuned(tiny, "lr: 1e-3")
+    other, half = tuned(tiny, f"precision: {precision}, lr: 1e-3")
+    assert key != other
+    assert all(value.dtype == torch.float32 for value in half.values())
+    # Three steps at rate 1e-3 move a weight by at most about 3e-3 either way.
+    assert 0 < largest_difference(whole, half) < 7e-3
+
+
+def test_a_fine_tuning_in_half_precision_is_scored(tiny):
+    protocols = "{finetune: {steps: 2, precision: bf16, accumulate: 2}}"
+    plan = tiny.plan("random: ", protocols=protocols)
+    assert tiny.run(tiny.nodes(plan)) == Exit.DONE
+    curves = tiny.table(plan.cells[0].adapt_key, "curves")
+    assert curves.value.notna().all()
+
+
+def test_the_encoder_is_compiled_where_that_is_asked_for(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, **how: asked.append((type(self), how))
+    )
+    trained(tiny, SIMMIM % DROPS, "training: {compile: inductor}")
+    (found,) = asked
+    assert found[0].__name__ == "Swin"
+    assert found[1] == {"backend": "inductor"}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("training: {checkpoint_minute: 5}", "checkpoint_minutes"),
+        ("training: {checkpoint_minutes: 0}", "greater than 0"),
+        ("keep: {adapt: newest}", "'none', 'last' or 'best'"),
+        ("keep: {adopt: none}", "adapt"),
+    ],
+)
+def test_mistakes_name_the_line_and_what_was_expected(tiny, line, sentence):
+    with pytest.raises(Mistakes) as found:
+        tiny.plan(more=line)
+    text = str(found.value)
+    assert "benchmark.yaml:9: " in text
+    assert sentence in text
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tiny):
+    key = tiny.nodes(tiny.plan(SIMMIM % "accumulate: 3"))[0]
+    assert tiny.run([key]) == Exit.FAILED
+    record = tiny.last(key)
+    assert record["error_class"] == "data"
+    assert "a batch of 4 cannot be divided among 1 processes x 3" in record["message"]
+
+
+def test_run_settings_are_told_to_jobs_and_are_no_identity(tiny):
+    plain = tiny.nodes(tiny.plan(SIMMIM % DROPS))
+    line = "training: {checkpoint_minutes: 2}\nkeep: {adapt: none}"
+    told = tiny.nodes(tiny.plan(SIMMIM % DROPS, more=line))
+    assert plain == told
+    spec = json.loads((tiny.store.node_dir(told[0]) / "spec.json").read_text())
+    assert spec["where"]["training"]["checkpoint_minutes"] == 2
+    assert spec["where"]["keep"] == {"pretrain": "last", "adapt": "none"}
