@@ -28,6 +28,7 @@ from typing import Any, TextIO, cast
 
 from ..schema.errors import Exit
 from ..store import Store
+from .cores import allowed_cores
 from .interrupts import Interrupted, raised
 
 Runner = Callable[..., int]
@@ -99,16 +100,6 @@ def run_slurm_job(
         raise
     if code:
         raise SystemExit(code)
-
-
-def allowed_cores() -> int:
-    """Return how many cores this process may use, inside SLURM or not."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if given.isdigit():
-        return max(1, int(given))
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def _serve(

@@ -40,7 +40,8 @@ class Inline:
         """Run `jobs`, each after what it needs; a failing job does not stop others."""
         # Here and not above: the runner imports torch, which planning must not wait
         # for.
-        from ..run.worker import allowed_cores, load_runner, run_job
+        from ..run.cores import allowed_cores
+        from ..run.worker import load_runner, run_job
 
         if not jobs:
             return Outcome()
