@@ -38,13 +38,14 @@ def calls_that_unpickle(source):
             continue
         owner, name = ast.unparse(node.func.value), node.func.attr
         keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-        if owner in UNSAFE and name in {"load", "loads", "Unpickler", "open"}:
-            if owner != "torch" or keywords.get("weights_only") != "True":
-                found.append((node.lineno, ast.unparse(node)))
-        if owner in {"np", "numpy"} and name == "load":
-            if keywords.get("allow_pickle") != "False":
-                found.append((node.lineno, ast.unparse(node)))
-        if name == "read_pickle" or keywords.get("allow_pickle") == "True":
+        readers = {"load", "loads", "Unpickler", "open"}
+        tensors_only = owner == "torch" and keywords.get("weights_only") == "True"
+        arrays = owner in {"np", "numpy"} and name == "load"
+        if (
+            (owner in UNSAFE and name in readers and not tensors_only)
+            or (arrays and keywords.get("allow_pickle") != "False")
+            or (name == "read_pickle" or keywords.get("allow_pickle") == "True")
+        ):
             found.append((node.lineno, ast.unparse(node)))
     return found
 
