@@ -12,10 +12,12 @@ from ...analyse.compare import Comparison
 from ...schema.errors import UserError
 from ..findings import Findings
 from ..table import DIGITS, LOWER_IS_BETTER, NAMES, Measure, budget_order
+from .cases import spread
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import MUTED, PAPER, Looks, panels
 
 _PANELS = 9  # of one figure
+_ROWS = 30  # of one panel; above, the smallest and the largest label budget
 
 
 def sketches(findings: Findings) -> list[Sketch]:
@@ -53,6 +55,11 @@ def differences(
         msg = f"{name}: no method has a case in common with its baseline"
         raise NothingToDraw(msg)
     tasks = [task for task in tasks if (data.task == task).any()]
+    left_out = ""
+    if data.groupby("task").size().max() > _ROWS:
+        budgets = spread(sorted(data.budget.unique(), key=budget_order), 2)
+        data = data[data.budget.isin(budgets)]
+        left_out = f" Only {' and '.join(budgets)}; tables/ holds every label budget."
     rows = int(data.groupby("task").size().max())
     figure, axes = panels(len(tasks), width=3.6, height=0.62 + 0.2 * rows, across=3)
     for panel, task in zip(axes, tasks, strict=True):
@@ -70,7 +77,7 @@ def differences(
             f"Method minus baseline, paired by case and seed, with {level:.0%} "
             f"intervals. Filled: significant at {found[0].alpha:g} after correction for "
             f"a family of {int(data.family_size.max())} tests over {found[0].unit}; "
-            "hollow: not."
+            f"hollow: not.{left_out}"
         ),
         alt=_alt(data, metric),
         figure=figure,

@@ -48,4 +48,6 @@ def brackets(
         )  # fmt: skip
         axes.text((left + right) / 2, y - step * 0.12, text, ha="center", va="bottom",
                   fontsize=8)  # fmt: skip
+    # No score lies up there: the scale ends where it did.
+    axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= high])
     axes.set_ylim(low, high + step * (len(spans) + 0.9))

@@ -16,6 +16,8 @@ from ..table import NAMES, Measure
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import GRID, INK, MUTED, Looks, panels
 
+_ROWS = 40  # of a heat map; above, protocols and budgets of a task are averaged
+
 
 def sketches(findings: Findings) -> list[Sketch]:
     """Return a heat map of ranks per metric; from five tasks up, critical differences."""
@@ -33,7 +35,11 @@ def sketches(findings: Findings) -> list[Sketch]:
 def rank_map(findings: Findings, metric: Measure, name: str) -> Drawing:
     """Draw ranks of methods (columns) on tasks with a protocol and a budget (rows)."""
     try:
-        found = ranking(findings.blocks(metric), level=findings.evidence.options.level)
+        blocks = findings.blocks(metric)
+        merged = len(blocks.blocks) > _ROWS
+        if merged:
+            blocks = blocks.by_task()
+        found = ranking(blocks, level=findings.evidence.options.level)
     except UserError as reason:
         msg = f"{name}: {reason}"
         raise NothingToDraw(msg) from reason
@@ -45,15 +51,17 @@ def rank_map(findings: Findings, metric: Measure, name: str) -> Drawing:
     height = 0.9 + 0.26 * (rows + 1)
     figure, (axes,) = panels(1, width=2.6 + 0.62 * columns, height=height)
     _heat(axes, found, order, findings.looks)
+    what = "task with a protocol and a label budget"
+    if merged:
+        what = "task, by its mean over protocols and label budgets"
     left_out = f" {'; '.join(found.left_out)}." if found.left_out else ""
     return Drawing(
         family="ranks",
         name=name,
         title=f"Ranks by {NAMES[metric]}",
         caption=(
-            "Rank of each method on each task with a protocol and a label budget, 1 the "
-            "best, ties shared; at the top the mean rank, by which columns are sorted."
-            + left_out
+            f"Rank of each method on each {what}, 1 the best, ties shared; at the top "
+            f"the mean rank, by which columns are sorted.{left_out}"
         ),
         alt="Mean ranks: "
         + ", ".join(
@@ -86,7 +94,7 @@ def _heat(axes: Any, found: Ranking, order: np.ndarray, looks: Looks) -> None:
     values = np.vstack([found.rank[order], found.of_block[:, order]])
     texts = [[f"{v:.2f}" for v in values[0]]]
     texts += [[f"{v:g}" for v in row] for row in values[1:]]
-    names = ["mean rank", *(" ".join(block) for block in found.blocks)]
+    names = ["mean rank", *(" ".join(b).replace(" * *", "") for b in found.blocks)]
     seaborn.heatmap(
         values, ax=axes, vmin=1, vmax=max(len(order), 2), cmap=shade, cbar=False,
         annot=np.array(texts), fmt="", linewidths=0.7, linecolor=GRID,

@@ -22,7 +22,7 @@ INK, MUTED, GRID, PAPER = "#1d2126", "#62676e", "#dcdcd6", "#fefefd"
 _ORDER = (0, 3, 2, 4, 9, 1, 5, 8)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)))
-_BASELINES = ("#5f646b", "#8f949b", "#3c4046", "#aeb2b8")
+_BASELINES = ("#767b82", "#9a9fa6", "#5a5f66", "#b4b8be")
 _BASELINE_MARKERS = ("h", "p", "<", ">")
 
 _GLYPHS = dict(zip((*_MARKERS, *_BASELINE_MARKERS), "●■▲◆▼✚✖★⬢⬟◀▶", strict=True))

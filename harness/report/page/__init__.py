@@ -60,7 +60,7 @@ def _sections(account: Account) -> list[Section]:
         contrasts.comparisons(account, links),
         scores.parts(account, links),
         _pictures(account, "distributions", "Case by case", "cases"),
-        _pictures(account, "classes", "Class by class", "classes"),
+        _pictures(account, "classes", "Which classes are confused", "classes"),
         _pictures(account, "convergence", "How fast it learns", "convergence"),
         *sheets.sections(account, links),
         _pictures(account, "published", "What papers print", "published"),

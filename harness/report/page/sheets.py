@@ -17,6 +17,7 @@ _SHOWN_ELSEWHERE = frozenset({"rank", "tests", "comparison"})
 _TITLES = (
     ("claims", "Claims", ("claims",)),
     ("cost", "What it costs", ("cost", "params")),
+    ("intervals", "Other intervals", ("intervals",)),
 )
 
 
@@ -50,7 +51,11 @@ def _part(
     account: Account, sheet: Sheet, heading: str, rows: Sequence[Row], links: Links
 ) -> Html:
     pairs = {(method, encoder) for method, encoder in account.findings.looks.pairs}
-    columns = [c for c in sheet.shown if any(c.name in row.values for row in rows)]
+    columns = [
+        c
+        for c in sheet.shown
+        if c.printed and any(c.name in row.values for row in rows)
+    ]
     numeric = {
         c.name
         for c in columns
@@ -82,8 +87,12 @@ def _part(
 def _cell(what: Column, row: Row, numeric: set[str]) -> Html:
     value = row.values.get(what.name)
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    low, high = (row.values.get(name) for name in what.bounds or (what.name,) * 2)
+    known = what.bounds is not None and None not in (low, high)
+    text = f"[{what.show(low)}, {what.show(high)}]"
     return el(
-        "td", what.show(value), class_="num" if what.name in numeric else None,
+        "td", what.show(value), el("span", text, class_="ci") if known else None,
+        class_="num" if what.name in numeric else None,
         data_v=f"{value:.6g}" if number else None,
     )  # fmt: skip
 
