@@ -148,6 +148,13 @@ def _arrange(
         msg = f"task {task}: its cells have no test case in common"
         raise DataError(msg)
     values = np.array(rows.scores.tolist(), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        msg = (
+            f"task {task}: a score of case {cases[case[bad[0]]]} is not finite; run its "
+            "cells again"
+        )
+        raise DataError(msg)
     scores = np.zeros((len(cells), len(cases), values.shape[1]))
     scores[cell, case] = values
     patient = pd.factorize(rows.group_id.array[first[common]])[0].astype(np.int64)

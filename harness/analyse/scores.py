@@ -149,7 +149,8 @@ def stack(rows: pd.DataFrame, layout: Layout) -> dict[str, Stacked]:
     """Arrange rows of case scores by task: groups x cases x columns.
 
     rows: cell (place in layout.cells), case_id, group_id (patient), score (null where
-    no structure counts), misses, false_alarms, failed. Rows of one group, case and
+    no structure counts; one that is not finite counts as null), misses, false_alarms,
+    failed. Rows of one group, case and
     column (folds, or seeds below one pretraining) are averaged.
     """
     cell = rows.cell.to_numpy()
@@ -189,7 +190,7 @@ def _stack_task(
     patients = np.unique(patient[first], return_inverse=True)[1]
     shape = (len(groups), len(cases), len(columns))
     at = np.ravel_multi_index((group, place, column), shape)
-    known = ~np.isnan(score)
+    known = np.isfinite(score)
     size = int(np.prod(shape))
     count = np.bincount(at[known], minlength=size)
     total = np.bincount(at[known], weights=score[known], minlength=size)

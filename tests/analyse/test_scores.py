@@ -68,6 +68,14 @@ def test_null_scores_are_absent():
     assert np.isfinite(found.scores.values).all()
 
 
+def test_scores_that_are_not_finite_are_absent():
+    layout = lay_out(cells())
+    rows = rows_of(layout, lambda r, _: np.inf if r.seed == 1 else 0.5)
+    found = stack(rows, layout)["t"]
+    assert found.scores.present[0].tolist() == [[True, False, True]] * 2
+    assert np.isfinite(found.scores.values).all()
+
+
 def test_folds_are_averaged_and_never_are_seeds():
     both = pd.concat([cells(), cells(fold=1, evaluate_key=list("uvwxyz"))])
     layout = lay_out(both)

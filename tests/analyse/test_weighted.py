@@ -10,6 +10,7 @@ from harness.analyse.compare_runs import compare_runs
 from harness.analyse.predictions import case_weights, draw, interval
 from harness.analyse.scores import lay_out
 from harness.analyse.weighted import youden
+from harness.schema.errors import DataError
 
 
 def example(classes, n=50, seeds=2):
@@ -131,6 +132,13 @@ def test_thresholds_come_from_validation_and_reach_the_statistic():
     assert with_them.draws[0].value[0] == pytest.approx(want)
     without = draw_groups(rows, layout, "sens", kappa_weights={}, draws=20)["t"]
     assert without.interval(0, level=0.95) is None
+
+
+def test_scores_that_are_not_finite_are_refused_by_name():
+    layout, rows = runs(["a"], seeds=1, n=5)
+    rows.at[3, "scores"] = [float("nan"), 0.5]
+    with pytest.raises(DataError, match="task t: a score of case c3 is not finite"):
+        draw_groups(rows, layout, "auc", kappa_weights={}, draws=5)
 
 
 def test_plain_percentiles_over_seeds():
