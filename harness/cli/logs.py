@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,7 @@ from .why import CELL, find_cell
 
 if TYPE_CHECKING:
     from ..plan.find import Target
-    from ..store import Store
-    from ..submit.states import Standing
+    from ..submit.states import Observer, Standing
 
 LINES = 200  # of each log, from its end, unless told
 LOOK_S = 1.0  # between two looks at a log that is followed
@@ -47,9 +47,13 @@ def logs(args: argparse.Namespace) -> Exit:
     from ..submit.states import Observer
     from ..submit.why import logs_of
 
-    target, store = find_cell(args)
+    target, store, stages = find_cell(args)
     queue = PacedQueue()
-    observer = Observer(store, queue)
+
+    def look() -> Observer:
+        return Observer(store, queue, stages)
+
+    observer = look()
     standing = observer.job(target.nodes, target.needs)
     paths = logs_of(target, observer, every=args.all)
     if args.json:
@@ -65,7 +69,7 @@ def logs(args: argparse.Namespace) -> Exit:
             _say_none(target, standing)
         return Exit.DONE if paths else Exit.INCOMPLETE
     try:
-        _follow(target, store, queue, shown)
+        _follow(target, look, shown)
     except KeyboardInterrupt:
         return Exit.INCOMPLETE
     return Exit.DONE
@@ -89,14 +93,15 @@ def _print(path: Path, text: str) -> None:
     sys.stdout.flush()
 
 
-def _follow(target: Target, store: Store, queue: Any, shown: dict[Path, int]) -> None:
+def _follow(
+    target: Target, look: Callable[[], Observer], shown: dict[Path, int]
+) -> None:
     """Print what is added to the logs, those of later attempts too, until it has ended."""
-    from ..submit.states import Observer
     from ..submit.why import logs_of
 
     last = next(reversed(shown), None)
     while True:
-        observer = Observer(store, queue)
+        observer = look()
         standing = observer.job(target.nodes, target.needs)
         active = standing.state in {"running", "pending"}
         end = time.monotonic() + (STATE_S if active else 0.0)

@@ -27,15 +27,20 @@ def add_parser(commands: Any) -> None:
     command.set_defaults(handler=why)
 
 
-def find_cell(args: argparse.Namespace) -> tuple[Target, Store]:
-    """Return the cell that the words of the command name. Raises UserError."""
+def find_cell(args: argparse.Namespace) -> tuple[Target, Store, dict[str, str]]:
+    """Return the cell that the words of the command name. Raises UserError.
+
+    The last of the three says which pretraining starts from which.
+    """
     from ..plan import make_plan
     from ..plan.find import find
+    from ..submit.status import stages_of
 
     matrix = open_matrix(args)
     store = open_store(args, matrix)
     plan = make_plan(matrix, store)
-    return find(plan.cells, plan.pretrainings, " ".join(args.cell)), store
+    target = find(plan.cells, plan.pretrainings, " ".join(args.cell))
+    return target, store, stages_of(plan.pretrainings)
 
 
 def why(args: argparse.Namespace) -> Exit:
@@ -43,8 +48,8 @@ def why(args: argparse.Namespace) -> Exit:
     from ..submit.states import ENDED_BADLY, Observer
     from ..submit.why import explain
 
-    target, store = find_cell(args)
-    found = explain(target, Observer(store))
+    target, store, stages = find_cell(args)
+    found = explain(target, Observer(store, stages=stages))
     if args.json:
         emit_json(found.to_json())
     else:

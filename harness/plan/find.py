@@ -50,7 +50,7 @@ class Target:
         )
         label = f"pretrain {one.method} seed {one.seed}"
         found = words | {"pretrain", f"seed={one.seed}"}
-        return cls(one.key, label, (one.key,), None, found)
+        return cls(one.key, label, (one.key,), one.init, found)
 
 
 def _words(fields: Mapping[str, object], bare: Sequence[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ node failure) and missing (never started).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,11 +45,18 @@ class Standing:
 class Observer:
     """What is known at one moment. Ask it about jobs by name and node keys.
 
-    ask: how SLURM is asked, once, for all jobs; by default without any pause.
+    ask: how SLURM is asked, once, for all jobs; by default without any pause. stages:
+    {pretraining: the one whose encoder it starts from}, for those that start from one.
     """
 
-    def __init__(self, store: Store, ask: Ask | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ask: Ask | None = None,
+        stages: Mapping[str, str] | None = None,
+    ) -> None:
         self.store = store
+        self._stages = dict(stages or {})
         self._submissions = Submissions(store.root)
         self.records = records = self._submissions.all()
         # Before the results are looked at: what ends in between is then done, not lost.
@@ -95,7 +102,7 @@ class Observer:
     def pretraining(self, key: str) -> Standing:
         """Return how a pretraining stands; asked once per key."""
         if key not in self._parents:
-            self._parents[key] = self.job([key])
+            self._parents[key] = self.job([key], self._stages.get(key))
         return self._parents[key]
 
     def entry(self, node: str) -> Queued | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .states import ENDED_BADLY, STATES, Ask, Observer, Standing
 
 if TYPE_CHECKING:
     from ..plan import Cell
+    from ..plan.cells import Pretraining
     from ..store import Store
 
 _ACTIVE = frozenset({"running", "pending"})
@@ -104,33 +105,41 @@ class Status:
         return board.text(self)
 
 
-def status(cells: Iterable[Cell], store: Store, ask: Ask | None = None) -> Status:
+def status(
+    cells: Iterable[Cell],
+    store: Store,
+    ask: Ask | None = None,
+    pretrainings: Mapping[str, Pretraining] | None = None,
+) -> Status:
     """Return the state of `cells` and of the pretrainings that they start from.
 
-    ask: how SLURM is asked, once for all jobs; by default without any pause.
+    ask: how SLURM is asked, once for all jobs; by default without any pause;
+    pretrainings: those of the plan by key, earlier stages among them.
     """
-    observer = Observer(store, ask)
+    known = pretrainings or {}
+    observer = Observer(store, ask, stages_of(known))
     rows: list[CellStatus] = []
     parents: dict[str, CellStatus] = {}
     nodes: list[tuple[str, Likeness]] = []
     active: set[str] = set()
-    running = 0
     for cell in cells:
-        need = cell.pretrain_key
-        found = observer.job([cell.adapt_key, cell.evaluate_key], need)
+        found = observer.job([cell.adapt_key, cell.evaluate_key], cell.pretrain_key)
         rows.append(_row(cell, found))
-        running += found.state == "running"
         mine = list(_nodes(cell))
         nodes += mine
         if found.state in _ACTIVE:
             active.update(key for key, _ in mine)
-        if need is not None and need not in parents:
-            parents[need] = parent = _parent(cell, observer.pretraining(need))
-            running += parent.state == "running"
-            nodes.append((need, Likeness("pretrain", cell.method)))
-            if parent.state in _ACTIVE:
-                active.add(need)
+        need = cell.pretrain_key
+        if need is not None and need not in parents and need not in known:
+            parents[need] = _parent(need, cell.method, 0, observer)
+    for key, each in known.items():
+        parents[key] = _parent(key, each.method, each.seed, observer)
+    for key, parent in parents.items():
+        nodes.append((key, Likeness("pretrain", parent.method)))
+        if parent.state in _ACTIVE:
+            active.add(key)
     sums = spending(observer, nodes, active)
+    running = sum(one.state == "running" for one in (*rows, *parents.values()))
     eta = None
     if running and active and sums.active_s is not None:
         eta = sums.active_s / running
@@ -138,6 +147,11 @@ def status(cells: Iterable[Cell], store: Store, ask: Ask | None = None) -> Statu
         tuple(rows), tuple(parents.values()), eta, sums.spent_gpu_h, sums.left_gpu_h,
         observer.slurm_answers, observer.uses_slurm, _warnings(observer, nodes),
     )  # fmt: skip
+
+
+def stages_of(pretrainings: Mapping[str, Pretraining]) -> dict[str, str]:
+    """Return {pretraining: the earlier one that it starts from}."""
+    return {key: one.init for key, one in pretrainings.items() if one.init is not None}
 
 
 def _nodes(cell: Cell) -> Iterator[tuple[str, Likeness]]:
@@ -153,12 +167,11 @@ def _row(cell: Cell, found: Standing) -> CellStatus:
     )  # fmt: skip
 
 
-def _parent(cell: Cell, found: Standing) -> CellStatus:
-    seed = int(getattr(cell, "pretraining_seed", 0) or 0)
+def _parent(key: str, method: str, seed: int, observer: Observer) -> CellStatus:
+    found = observer.pretraining(key)
     return CellStatus(
-        (cell.pretrain_key or "")[:16], cell.method, "", "", "", 0, seed,
-        found.state, found.reason, found.log,
-    )  # fmt: skip
+        key[:16], method, "", "", "", 0, seed, found.state, found.reason, found.log
+    )
 
 
 def _warnings(

@@ -1,7 +1,6 @@
 """`harness why` and `harness logs` on a benchmark of the tests' own content."""
 
 import json
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -88,18 +87,18 @@ def test_a_cell_without_a_log_says_why(run, cell):
 
 
 def test_following_prints_what_is_added_until_the_end(run, cell, monkeypatch):
-    monkeypatch.setattr(logs, "LOOK_S", 0.02)
-    monkeypatch.setattr(logs, "STATE_S", 0.1)
+    looks = []
 
-    def go_on():
-        with cell.attempt.log.open("a") as log:
-            log.write("line 300\n")
-        cell.attempt.fail("code", "nan loss")
+    def sleep(_):
+        looks.append(len(looks))
+        if len(looks) == 2:
+            with cell.attempt.log.open("a") as log:
+                log.write("line 300\n")
+            cell.attempt.fail("code", "nan loss")
 
-    timer = threading.Timer(0.3, go_on)
-    timer.start()
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: 4.0 * len(looks))
+    monkeypatch.setattr(logs, "time", clock)
     code, out, _ = run("logs", "-f", "-n", "2", cell.cell.evaluate_key)
-    timer.join()
     assert code == Exit.DONE
     assert out.splitlines()[1:] == [
         "line 298", "line 299", "line 300", "==> failed: code: nan loss <==",

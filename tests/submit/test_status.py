@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from harness.plan.cells import Pretraining
 from harness.schema.errors import Exit
 from harness.submit import board, squeue
 from harness.submit.records import Array, Submission, Submissions
@@ -302,3 +303,20 @@ def test_a_screen_that_is_too_small_keeps_the_totals(workshop, queue, monkeypatc
     lines = screen.getvalue().replace("\x1b[K", "").split("\n")
     assert len([line for line in lines if line.strip("\x1b[HJ")]) <= 12
     assert "0 of 40 cells done, 40 missing" in screen.getvalue()
+
+
+def test_a_later_stage_is_blocked_by_the_one_that_it_starts_from(workshop, queue):
+    first = workshop.pretrain("first")
+    second = workshop.pretrain("second", after=(first.nodes[0],))
+    cell = workshop.cell("c", second)
+    workshop.store.begin(first.nodes[0], {}, made_by={}).fail("code", "nan loss")
+    pretrainings = {
+        first.nodes[0]: Pretraining(first.nodes[0], "first", 0),
+        second.nodes[0]: Pretraining(second.nodes[0], "second", 0, first.nodes[0]),
+    }
+    found = status(workshop.cells, workshop.store, None, pretrainings)
+    rows = {row.key: row for row in (*found.cells, *found.pretrainings)}
+    assert rows[first.name].state == "failed"
+    assert rows[second.name].state == rows[cell.name].state == "blocked"
+    for name in (second.name, cell.name):
+        assert rows[name].reason.endswith("code: nan loss")
