@@ -54,6 +54,9 @@ test-slurm: $(READY) ## every fault five times on private SLURMs (an hour, as ro
 test-page: $(READY) ## the report's page in headless Chromium and its tables in TeX, where both are installed
 	$(BIN)/python -m pytest tests/report -m "browser or tex"
 
+statistics: $(READY) ## simulate coverage and false findings (half an hour); writes docs/results/statistics.md
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/validate_statistics.py --write
+
 slurm-up: ## start a private one-machine SLURM (Debian, as root)
 	@$(PYTHON) scripts/slurm.py up --install
 
