@@ -115,6 +115,10 @@ def _drafts(root: Path) -> Iterator[Waste]:
         for path in folder.glob(".*.*-*") if folder.is_dir() else ():
             if path.is_file() and _is_old(path):
                 yield _waste(path, "drafts of killed processes")
+    for pattern in (".import-*", ".doctor-*"):
+        for path in root.glob(pattern):
+            if _is_old(path):
+                yield _waste(path, "drafts of killed processes")
 
 
 def _is_old(path: Path) -> bool:

@@ -137,3 +137,16 @@ def test_a_link_is_removed_and_what_it_points_to_is_not(store, planned, tmp_path
     remove(store.root, find(store))
     assert (precious / "file").exists()
     assert not (attempt.dir / "link").is_symlink()
+
+
+def test_what_a_killed_import_or_doctor_left_is_found_when_it_is_old(store, planned):
+    planned()
+    for name in (".import-0123", ".doctor-0123"):
+        (store.root / name).mkdir()
+        (store.root / name / "file").write_text("x")
+    assert list(find(store)) == []  # it may still be at work
+    for path in store.root.glob(".*-0123"):
+        os.utime(path, (1, 1))
+    assert sorted(waste.path.name for waste in find(store)) == [
+        ".doctor-0123", ".import-0123",
+    ]  # fmt: skip

@@ -316,3 +316,24 @@ def test_a_newer_manifest_is_refused(new, tar):
     )  # fmt: skip
     with pytest.raises(UserError, match="format 2, and this harness knows"):
         take(new, path)
+
+
+def test_weights_that_are_not_kept_are_no_conflict(old, new, tmp_path, make_spec):
+    from harness.store import manifests
+
+    spec = make_spec(7)
+    old.write_spec(spec)
+    with old.begin(spec["key"], made_by={}) as attempt:
+        attempt.path("model.safetensors").write_bytes(b"weights")
+        attempt.path("scores.txt").write_text("0.5")
+        attempt.publish()
+    export(old, [spec["key"]], tmp_path / "whole.tar")
+    take(new, tmp_path / "whole.tar")
+    assert manifests.remove(new.root, spec["key"], ["model.safetensors"])
+    found = take(new, tmp_path / "whole.tar")
+    assert (found.there, found.conflicts) == ([spec["key"]], [])
+    export(new, [spec["key"]], tmp_path / "scores.tar")
+    third = Store(tmp_path / "third")
+    assert take(third, tmp_path / "scores.tar").added == [spec["key"]]
+    assert list(third.manifest(spec["key"]).files) == ["scores.txt"]
+    assert take(third, tmp_path / "whole.tar").there == [spec["key"]]

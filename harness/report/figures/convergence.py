@@ -90,7 +90,7 @@ def _curves(findings: Findings, place: Place, budget: str) -> pd.DataFrame:
     files, rows = {}, []
     for row in cells.itertuples():
         try:
-            files[row.adapt_key] = findings.file(row.adapt_key, "curves.parquet")
+            files[row.adapt_key] = findings.published.table(row.adapt_key, "curves")
         except KeyError:
             continue  # its evaluation is published, its adaptation's files are gone
         rows.append(row)
