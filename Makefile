@@ -69,4 +69,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test test-all check bench test-slurm test-page slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all check bench statistics test-slurm test-page slurm-up slurm-down lock clean
