@@ -11,10 +11,14 @@ from ..nn.distil import PrototypeTargets
 from ..nn.features import Encoder, Features
 from ..nn.spread import effective_rank, embedding_spread, prototype_use
 
-# Below these, in the mean over the last tenth of the steps, a run has collapsed. A
-# healthy spread is near 1, an untrained network's some hundredths; a row of targets that
-# is told apart from one other carries ln 2 = 0.69 nats. Both limits are chosen here.
-SPREAD, INFORMATION = 1e-3, 1e-3
+# What a run has collapsed by, in the mean over the last tenth of its steps (chosen here).
+# A healthy spread is near 1, an untrained network's a hundredth to a tenth. Targets that
+# tell two images apart carry up to ln 2 = 0.69 nats. Targets of one prototype, or of all
+# alike, are a collapse if they carry next to nothing; others only if they carry nothing,
+# since early in a healthy training they carry little (docs/log.md).
+SPREAD = 1e-3
+LITTLE, NOTHING = 1e-3, 1e-5  # nats of information
+SURE, UNIFORM = 0.01, 0.99  # entropy, share of ln K
 
 
 class Monitor:
@@ -57,18 +61,22 @@ class Monitor:
 
     def warnings(self) -> list[str]:
         """Return what is wrong with the last tenth of the steps, in words."""
-        found = []
+        means: dict[str, float] = {}
         for quantity in dict.fromkeys(name for seen in self._kept for name in seen):
             values = [seen[quantity] for seen in self._kept if quantity in seen]
-            mean = sum(values) / len(values)
-            if quantity == "spread" and mean < SPREAD:
+            means[quantity] = sum(values) / len(values)
+        found = []
+        if (spread := means.get("spread", 1.0)) < SPREAD:
+            found.append(
+                f"collapsed: the encoder gives all images one vector (spread {spread:.1g})"
+            )
+        for quantity, information in means.items():
+            name, _, kind = quantity.rpartition(".")
+            if kind != "information":
+                continue
+            extreme = not SURE <= means[f"{name}.entropy"] <= UNIFORM
+            if information < (LITTLE if extreme else NOTHING):
                 found.append(
-                    f"collapsed: the encoder gives all images one vector (spread "
-                    f"{mean:.1g})"
-                )
-            elif quantity.endswith(".information") and mean < INFORMATION:
-                found.append(
-                    f"collapsed: {quantity.removesuffix('.information')} are equal for "
-                    f"all inputs ({mean:.1g} nats)"
+                    f"collapsed: {name} are equal for all inputs ({information:.1g} nats)"
                 )
         return found

@@ -2,9 +2,10 @@
 
 import torch
 
-from harness.api import Batch, resolve
+from harness.api import Batch
 from harness.run.collapse import Monitor
-from tests.methods.conftest import kind, rng, tiny
+from harness.run.optimise import adamw
+from tests.methods.conftest import rng, tiny
 
 VOLUMES = torch.nn.functional.interpolate(
     torch.rand(2, 1, 5, 5, 5, generator=rng(2)), size=(40, 40, 40)
@@ -52,5 +53,20 @@ def test_only_the_last_tenth_counts():
     assert len(monitor.warnings()) == 1
 
 
-def test_balance_none_is_a_setting_so_that_collapse_can_be_shown():
-    assert resolve(kind("dino").Settings, "tiny", {"balance": "none"}).balance == "none"
+def test_dino_without_centring_collapses_and_is_said_to():
+    """The control of METHODS 0: nothing keeps all targets from one prototype."""
+    sides = {"crop": (16,) * 3, "region": (20,) * 3, "local_crop": (8,) * 3}
+    method = tiny("dino", encoder="vit", balance="none", local_crops=0, **sides)
+    optimiser = adamw(method, 1e-3, weight_decay=0.04)
+    monitor, draws = Monitor(method, 24), rng(5)
+    for step in range(24):
+        method.step = step
+        volumes = torch.nn.functional.interpolate(
+            torch.rand(4, 1, 3, 3, 3, generator=draws), size=(20, 20, 20)
+        )
+        method.loss(Batch(volumes, ("a",) * 4), draws).total.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        method.after_step(step, 24)
+        monitor.take()
+    assert any("equal for all inputs" in text for text in monitor.warnings())
