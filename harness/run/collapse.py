@@ -36,7 +36,7 @@ class Monitor:
         for name, part in method.named_modules():
             if isinstance(part, PrototypeTargets):
                 part.register_forward_hook(self._targets(name))
-            elif isinstance(part, Encoder) and part.mask_token is not None:
+            elif isinstance(part, Encoder):
                 part.register_forward_hook(self._encoder)
 
     def _encoder(self, part: nn.Module, _: Any, features: Features) -> None:
@@ -46,10 +46,15 @@ class Monitor:
             self._now["effective_rank"] = effective_rank(x)
 
     def _targets(self, name: str) -> Any:
+        # Every pass must leave the same quantities, on whatever rank: with fewer than
+        # two rows, as where nothing was hidden, the last ones stand.
+        last = {"entropy": 0.0, "used": 0.0, "information": 0.0}
+
         def look(_part: nn.Module, _inputs: Any, p: Tensor) -> None:
-            if p.numel() > p.shape[-1]:  # two rows or more
-                for quantity, value in prototype_use(p).items():
-                    self._now[f"{name}.{quantity}"] = value
+            if p.numel() > p.shape[-1]:
+                last.update(prototype_use(p))
+            for quantity, value in last.items():
+                self._now[f"{name}.{quantity}"] = value
 
         return look
 

@@ -3,6 +3,7 @@
 import torch
 
 from harness.api import Batch
+from harness.nn.distil import PrototypeTargets
 from harness.run.collapse import Monitor
 from harness.run.optimise import adamw
 from tests.methods.conftest import rng, tiny
@@ -39,6 +40,16 @@ def test_one_vector_for_all_images_is_a_collapse():
     said = monitor.warnings()
     assert any("one vector" in text for text in said)
     assert any("targets are equal for all inputs" in text for text in said)
+
+
+def test_targets_of_no_rows_leave_the_last_quantities():
+    targets = PrototypeTargets(4)
+    monitor = Monitor(targets, 10)
+    targets(torch.eye(4) * 9, 0.1)
+    before = monitor.take()
+    targets(torch.zeros(0, 4), 0.1)
+    assert monitor.take() == before
+    assert before[".information"] > 1
 
 
 def test_only_the_last_tenth_counts():
