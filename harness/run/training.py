@@ -88,7 +88,8 @@ class Training:
         self.options = TrainingOptions.model_validate(node.where.get("training", {}))
         self.done = 0
         if self.options.compile is not None:
-            encoder.compile(backend=self.options.compile)
+            # Crops have one size: shapes as symbols make tracing Swin take minutes.
+            encoder.compile(backend=self.options.compile, dynamic=False)
         self._optimiser = adamw(
             module, settings.lr, weight_decay=settings.weight_decay,
             factors=schedule.factors,

@@ -79,7 +79,7 @@ def test_the_encoder_is_compiled_where_that_is_asked_for(tiny, monkeypatch):
     trained(tiny, SIMMIM % DROPS, "training: {compile: inductor}")
     (found,) = asked
     assert found[0].__name__ == "Swin"
-    assert found[1] == {"backend": "inductor"}
+    assert found[1] == {"backend": "inductor", "dynamic": False}
 
 
 @pytest.mark.parametrize(
