@@ -51,7 +51,8 @@ def general(
     drawn: str,
 ) -> tuple[str, ...]:
     """Return the notes of a whole table. drawn: draws and seed of a bootstrap."""
-    notes = [_what(metric, kind, case_wise=policy is not None)]
+    whole = policy is not None and not any(entry.part for entry in entries)
+    notes = [_what(metric, kind, case_wise=whole)]
     choice = options.chosen.of_runs if policy is None else options.chosen.of_cases
     if choice.interval == "components":
         notes += _intervals(entries, level=options.level, drawn=drawn)

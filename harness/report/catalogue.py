@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..schema.errors import UserError, nearest
+from .claims import claims
 from .comparisons import against_baseline, all_pairs
 from .cost import cost, cost_by_task, parameters
 from .evidence import Evidence
@@ -14,7 +15,7 @@ from .intervals import intervals
 from .rankings import ranks
 from .sheet import Sheet
 from .table import MEASURES, Measure, Table
-from .tables import auc_per_class, build, gap
+from .tables import auc_per_class, build, gap, per_structure
 
 Shown = Table | Sheet
 
@@ -30,7 +31,10 @@ class NotShown:
 # One table whatever the metrics are.
 _SINGLE: Mapping[str, Callable[[Evidence], Shown]] = {
     **{metric: partial(build, metric) for metric in MEASURES},
+    "dice-per-structure": partial(per_structure, "dice"),
+    "hd95-per-structure": partial(per_structure, "hd95"),
     "auc-per-class": auc_per_class,
+    "claims": claims,
     "cost": cost,
     "cost-by-task": cost_by_task,
     "params": parameters,
@@ -45,7 +49,8 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
 }
 # In the order in which a report shows them.
 TABLES: tuple[str, ...] = (
-    *MEASURES, "auc-per-class", *_BY_METRIC, "cost", "cost-by-task", "params",
+    *MEASURES, "dice-per-structure", "hd95-per-structure", "auc-per-class",
+    *_BY_METRIC, "claims", "cost", "cost-by-task", "params",
 )  # fmt: skip
 
 
@@ -69,7 +74,7 @@ def tables(
     chosen = [
         each
         for each in (TABLES if name is None else [name])
-        if name is not None or evidence.possible(each.partition("-")[0])
+        if name is not None or evidence.possible(each)
     ]
     shown, refused = 0, None
     for stem, built in (each for one in chosen for each in _wanted(one, evidence)):

@@ -78,13 +78,22 @@ class Wanted:
         )
 
 
-def of_cases(metric: CaseMetric, wanted: Wanted, evidence: Evidence) -> Found:
-    """Return means over cases, or differences paired by case and seed."""
+def of_cases(
+    metric: CaseMetric,
+    wanted: Wanted,
+    evidence: Evidence,
+    *,
+    structure: str | None = None,
+) -> Found:
+    """Return means over cases, or differences paired by case and seed.
+
+    structure: of this one instead of the mean over all.
+    """
     found: Found = {}
     by_task: dict[str, list[Place]] = {}
     for place in wanted.places:
         by_task.setdefault(wanted.groups[place[0]]["task"], []).append(place)
-    for task, stacked in evidence.stacked(metric).items():
+    for task, stacked in evidence.stacked(metric, structure=structure).items():
         found.update(_of_task(stacked, task, wanted, by_task[task], evidence))
     return found
 

@@ -50,7 +50,7 @@ class Evidence:
         self.reader = reader
         self.options = options or Options()
         self._layouts: dict[str, Layout] = {}
-        self._stacked: dict[str, dict[str, Stacked]] = {}
+        self._stacked: dict[tuple[str, str | None], dict[str, Stacked]] = {}
         self._drawn: dict[tuple[str, int | None], dict[str, Drawn]] = {}
         self._rows: dict[tuple[tuple[str, ...], str], pd.DataFrame] = {}
         self._thresholds: dict[str, dict[int, float | None]] = {}
@@ -93,9 +93,12 @@ class Evidence:
         return found
 
     def possible(self, name: str) -> bool:
-        """Tell whether a task could have what is called `name`, if it is a metric."""
+        """Tell whether a table could have rows: a task its metric, the file claims."""
         measures = {m for facts in self.scope.tasks.values() for m in facts.measures}
-        return name not in MEASURES or name in measures
+        metric = name.partition("-")[0]
+        if name == "claims":
+            return bool(self.scope.claims)
+        return metric not in MEASURES or metric in measures
 
     def check_any(self) -> None:
         """Raise UserError where no cell at all is in scope, or none is published."""
@@ -120,16 +123,24 @@ class Evidence:
         """Return what undefined values of a metric count as."""
         return policy(metric, self.options.undefined.get(metric))
 
-    def stacked(self, metric: CaseMetric) -> Mapping[str, Stacked]:
-        """Return scores of groups x cases x columns, by task."""
-        found = self._stacked.get(metric)
+    def stacked(
+        self, metric: CaseMetric, *, structure: str | None = None
+    ) -> Mapping[str, Stacked]:
+        """Return scores of groups x cases x columns, by task.
+
+        structure: of this one instead of the mean over all.
+        """
+        found = self._stacked.get((metric, structure))
         if found is None:
             layout = self.layout(metric)
             keys, spread = distinct(layout)
             rows = self.reader.case_scores(
-                keys, metric=metric, charge=self.policy(metric).charge
+                keys,
+                metric=metric,
+                charge=self.policy(metric).charge,
+                structure=structure,
             )
-            found = self._stacked[metric] = stack(spread(rows), layout)
+            found = self._stacked[metric, structure] = stack(spread(rows), layout)
         return found
 
     def intervals_of_cases(self, scores: Scores, task: str) -> Intervals:

@@ -23,7 +23,12 @@ class Reader(Protocol):
     """Rows of published cells. Column `cell` is the place of the key in `keys`."""
 
     def case_scores(
-        self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
+        self,
+        keys: Sequence[str],
+        *,
+        metric: str,
+        charge: Mapping[Reason, Charge],
+        structure: str | None = None,
     ) -> pd.DataFrame:
         """Return one row per (cell, case): columns as of harness.store.query."""
 
@@ -49,11 +54,18 @@ class StoreReader:
         return cls(store.done())
 
     def case_scores(
-        self, keys: Sequence[str], *, metric: str, charge: Mapping[Reason, Charge]
+        self,
+        keys: Sequence[str],
+        *,
+        metric: str,
+        charge: Mapping[Reason, Charge],
+        structure: str | None = None,
     ) -> pd.DataFrame:
-        """Aggregate the structures of each case, in DuckDB."""
+        """Aggregate the structures of each case, in DuckDB, or read one of them."""
         files = {key: self.done.table(key, "cases") for key in keys}
-        return query.case_scores(files, metric=metric, charge=charge).to_pandas()
+        return query.case_scores(
+            files, metric=metric, charge=charge, structure=structure
+        ).to_pandas()
 
     def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
         """Read the predictions of a side, `test` or `val`."""

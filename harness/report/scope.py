@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..schema.claims import StatedClaim
 from ..schema.identity import short
 from ..schema.task import TaskSpec
 
@@ -76,7 +77,8 @@ class Scope:
 
     name: of the report; cells: columns CELLS, `tier` and `adapt_key`; available:
     labelled cases that were found, by task, where that is known; planned: whether what
-    is missing is known, which takes a benchmark file; notes: sentences for every table.
+    is missing is known, which takes a benchmark file; notes: sentences for every table;
+    claims: of the benchmark file; beside: the folder in which reports/ lies.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Scope:
     available: Mapping[str, int] = field(default_factory=dict)
     planned: bool = True
     notes: tuple[str, ...] = ()
+    claims: tuple[StatedClaim, ...] = ()
     beside: Path = field(default_factory=Path)
 
     @property
@@ -133,6 +136,7 @@ def scope_of_plan(plan: Plan) -> Scope:
             for name, listing in listings.items()
             if listing.cases is not None
         },
+        claims=plan.matrix.claims,
         beside=plan.matrix.content.roots[0],
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from ..analyse.scores import CaseMetric
 from ..schema.errors import UserError, nearest
 from . import captions
 from .estimates import Found, Wanted, of_cases, of_predictions
@@ -72,6 +73,31 @@ def auc_per_class(evidence: Evidence) -> Table:
     order = {task: place for place, task in enumerate(_tasks(entries))}
     entries.sort(key=lambda entry: order[entry.task])
     return _finished("auc", "scores", evidence, tuple(entries))
+
+
+def per_structure(metric: CaseMetric, evidence: Evidence) -> Table:
+    """Return the means of each structure: a block per task and structure.
+
+    Raises UserError where there is nothing to show.
+    """
+    wanted = Wanted.of(metric, evidence, "scores")
+    tasks = evidence.scope.tasks
+    shown = dict.fromkeys(wanted.groups[place[0]]["task"] for place in wanted.places)
+    names = dict.fromkeys(name for task in shown for name in tasks[task].structures)
+    entries: list[Entry] = []
+    for name in names:
+        found = of_cases(metric, wanted, evidence, structure=name)
+        entries += [
+            replace(entry, part=name)
+            for entry in _entries(found, wanted, metric, "scores")
+            if name in tasks[entry.task].structures
+        ]
+    order = {task: place for place, task in enumerate(_tasks(entries))}
+    entries.sort(key=lambda entry: order[entry.task])
+    if not entries:
+        msg = f"no task with {metric} says what its structures are called"
+        raise UserError(msg)
+    return _finished(metric, "scores", evidence, tuple(entries))
 
 
 def _finished(

@@ -23,7 +23,7 @@ with scored as (
         case when coalesce(isfinite(value), true) then {charged} end as charged
     from read_parquet($files, hive_partitioning = false) as rows
         join wanted on wanted.file = rows.file_index and wanted.key = rows.key
-    where metric = $metric
+    where metric = $metric and ($structure is null or structure = $structure)
 )
 select cell, case_id, any_value(group_id) as group_id, avg(charged) as score,
     count(charged) as structures,
@@ -57,12 +57,17 @@ where {kept}
 
 
 def case_scores(
-    files: Mapping[str, Path], *, metric: str, charge: Mapping[Reason, Charge]
+    files: Mapping[str, Path],
+    *,
+    metric: str,
+    charge: Mapping[Reason, Charge],
+    structure: str | None = None,
 ) -> pa.Table:
     """Average the structures of each case: one row per (cell, case).
 
     files: key of a node -> its published cases file (several keys may share a file);
-    charge: what each reason counts as, by default nothing. Columns: cell (int32, the
+    charge: what each reason counts as, by default nothing; structure: this one instead
+    of all. Columns: cell (int32, the
     place of the key in `files`), case_id, group_id, score (null where no structure
     counts), structures (how many count), misses (pred_empty), false_alarms (gt_empty),
     failed (values that are not finite or null without a reason are among them). Raises
@@ -73,7 +78,9 @@ def case_scores(
         for reason, amount in charge.items()
     ]
     charged = " ".join(["case when reason is null then value", *whens, "end"])
-    return _read(_CASES, files, {"metric": metric}, charged=charged)
+    return _read(
+        _CASES, files, {"metric": metric, "structure": structure}, charged=charged
+    )
 
 
 def predictions(files: Mapping[str, Path], *, split: str = "test") -> pa.Table:

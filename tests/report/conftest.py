@@ -68,7 +68,7 @@ class MadeReader:
         method, _, budget, _ = key.split("/")
         return 0.5 + 0.05 * (method == "mae") + 0.2 * (budget == "100%")
 
-    def case_scores(self, keys, *, metric, charge):
+    def case_scores(self, keys, *, metric, charge, structure=None):
         self.charges.append(dict(charge))
         rng = np.random.default_rng(0)
         ease = rng.normal(size=self.cases) * 0.1
@@ -76,7 +76,8 @@ class MadeReader:
             {
                 "cell": cell, "case_id": f"c{i}", "group_id": f"g{i}",
                 "score": None if metric in self.blind else
-                self._level(key) + ease[i] + rng.normal() * 0.005,
+                self._level(key) - 0.1 * (structure == "tumour") + ease[i]
+                + rng.normal() * 0.005,
                 "structures": 2, "misses": int(i == 0), "false_alarms": 2 * (i == 1),
                 "failed": 0,
             }

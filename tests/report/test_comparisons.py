@@ -1,6 +1,7 @@
 """Sheets of tests, ranks and intervals: what they say, and when they cannot."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -11,6 +12,7 @@ from harness.report.comparisons import against_baseline, all_pairs
 from harness.report.intervals import intervals
 from harness.report.rankings import ranks
 from harness.report.render import render
+from harness.schema.claims import ClaimEntry, StatedClaim, parse_claim
 from harness.schema.errors import UserError
 
 METHODS = ("random", "mae", "simmim")
@@ -196,3 +198,38 @@ def test_every_table_in_every_format(evidence):
         document = json.loads(render(table, "json"))
         numbers = document.get("entries", document.get("rows"))
         assert all(one["keys"] for one in numbers), stem
+
+
+def test_claims(make_evidence, make_cells, make_reader, tasks):
+    texts = {
+        "mae > random on dice": "supported",
+        "random > mae at 100%": "contradicted",
+        "simmim > random on dice[tumour]": "undecided",
+        "mae at 100% > 0.5 on auc": "supported",
+        "mae at 100% > 0.5 on auc[y]": "supported",
+        "steps(mae) < steps(random)": "undecided",
+    }
+    cells = make_cells(tasks=("organs", "nodules"), methods=METHODS)
+    stated = [
+        StatedClaim(parse_claim(text), ClaimEntry(claim=text, id=f"C{i}"), "b.yaml:3")
+        for i, text in enumerate(texts)
+    ]
+    evidence = make_evidence(cells, make_reader(), tasks, draws=200)
+    evidence.scope = dataclasses.replace(evidence.scope, claims=tuple(stated))
+    ((_, sheet),) = tables(evidence, "claims")
+    found = {row.values["claim"]: row.values["verdict"] for row in sheet.rows}
+    assert found == texts
+    first = sheet.rows[0]
+    assert first.values["difference"] == pytest.approx(0.05, abs=0.01)
+    assert first.values["low"] < first.values["difference"] < first.values["high"]
+    assert first.values["held"] == "2 of 2"
+    assert first.marked
+    assert first.keys
+    assert sheet.rows[-1].values["reason"]
+    assert "claims" in dict(tables(evidence))
+
+
+def test_without_claims_it_says_so(evidence):
+    with pytest.raises(UserError, match="no claims are stated"):
+        list(tables(evidence, "claims"))
+    assert "claims" not in dict(tables(evidence))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from harness.report.captions import ONE_PRETRAINING
-from harness.report.tables import auc_per_class, build
+from harness.report.tables import auc_per_class, build, per_structure
 from harness.schema.errors import DataError, UserError
 
 
@@ -346,3 +346,20 @@ def test_auc_of_each_class(make_evidence, make_cells, make_reader, make_spec):
         each = [e.mean for e in mine if e.budget == budget]
         (mean,) = [e.mean for e in want if e.budget == budget]
         assert sum(each) / 3 == pytest.approx(mean)
+
+
+def test_each_structure(make_evidence, make_cells, make_reader, tasks):
+    table = per_structure("dice", make_evidence(make_cells(), make_reader(), tasks))
+    assert [block.heading for block in table.blocks()] == [
+        "organs, finetune, liver", "organs, finetune, tumour",
+    ]  # fmt: skip
+    means = {
+        (e.part, e.budget): e.mean for e in table.entries if e.method == "mae"
+    }  # fmt: skip
+    for budget in ("5-shot", "100%"):
+        apart = means["liver", budget] - means["tumour", budget]
+        assert apart == pytest.approx(0.1, abs=0.005)
+    assert table.by_part
+    assert "of each class or structure" in table.title
+    assert not any("mean over structures" in note for note in table.notes)
+    assert any("not tested" in note for note in table.notes)

@@ -74,6 +74,21 @@ def test_case_scores_equal_a_plain_loop(store, metric):
         assert row["group_id"] == f"p{row['case_id']}"
 
 
+def test_one_structure_alone(store):
+    files, data = store
+    table = case_scores(files, metric="dice", charge=CHARGE, structure="vein")
+    for row in table.to_pylist():
+        (own,) = [
+            r
+            for r in list(data.values())[row["cell"]]
+            if (r["case_id"], r["metric"], r["structure"])
+            == (row["case_id"], "dice", "vein")
+        ]
+        charged = CHARGE.get(own["reason"], own["value"])
+        charged = own["diagonal_mm"] if charged == "diagonal" else charged
+        assert row["score"] == (None if charged is None else pytest.approx(charged))
+
+
 def test_only_the_keys_asked_for_are_read(store, tmp_path):
     files, _ = store
     every = tmp_path / "collected.parquet"
