@@ -42,8 +42,7 @@ def _nodes(evidence: Evidence) -> pd.DataFrame:
         frames.append(rows.drop_duplicates(["key", "method"]).assign(phase=phase))
     # Every cell has an evaluation: with these first, methods keep the order of the cells.
     wanted = pd.concat(frames[::-1], ignore_index=True)
-    measured = evidence.reader.measured(list(wanted.key.unique()))
-    return wanted.merge(measured, on="key", how="inner")
+    return wanted.merge(evidence.measured, on="key", how="inner")
 
 
 def cost(evidence: Evidence) -> Sheet:

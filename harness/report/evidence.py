@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -242,6 +243,13 @@ class Evidence:
                 )
             self._blocks[metric] = found
         return complete(found, allow_incomplete=self.options.allow_incomplete)
+
+    @cached_property
+    def measured(self) -> pd.DataFrame:
+        """What was noted of the published nodes of all cells, one row each."""
+        columns = ("evaluate_key", "adapt_key", "pretraining_key")
+        keys = pd.concat([self.scope.cells[name] for name in columns]).dropna()
+        return self.reader.measured(list(keys.unique()))
 
     def keys_of_groups(self, metric: Measure) -> dict[int, tuple[str, ...]]:
         """Return the folder names of the evaluations of each group."""

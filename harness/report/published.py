@@ -7,6 +7,8 @@ the specification of its task as of then.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from ..matrix.filters import FIELDS, parse_filter
 from ..schema.errors import UserError
 from ..schema.identity import digest
 from ..store import Manifest, Store
+from ..store.durable import write_bytes
 from .scope import CELLS, Scope, TaskFacts
 from .table import budget_order
 
@@ -27,6 +30,7 @@ UNKNOWN_MISSING = (
     "Read from the results folder without a benchmark file: cells that were planned and "
     "are missing are not known."
 )
+_KEPT, _KEPT_FORMAT = "settings.json", 1  # raised when what is digested changes
 _READERS = 8  # hides the latency of network disks
 _GROUP = ("method", "encoder", "task", "protocol", "label_budget")
 
@@ -42,7 +46,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
     import pandas as pd
 
     done = store.done()
-    found = [(k, m) for k, m in done.items() if m.kind == "evaluate"]
+    found = list(done.of_kind("evaluate"))
     if not found:
         msg = (
             f"{store.root} holds no published evaluation: harness status says what "
@@ -51,8 +55,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
         raise UserError(msg)
     kept = _filtered(found, filters)
     specs = _Specs(store, done)
-    with ThreadPoolExecutor(_READERS) as pool:
-        settings = list(pool.map(specs.settings_of, (key for key, _ in kept)))
+    settings = specs.settings_of([key for key, _ in kept])
     rows = [
         {
             **{name: manifest.labels.get(name) for name in CELLS},
@@ -154,29 +157,40 @@ def _apart(cells: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 class _Specs:
-    """Reads spec.json files, each once for what it is needed for."""
+    """Reads spec.json files, and keeps what it made of them: identities never change."""
 
     def __init__(self, store: Store, done: Mapping[str, Manifest]) -> None:
         self._store = store
         self._done = done
         self._of_adapt: dict[str, str] = {}
-        self._adapts: dict[str, str] = {}
-        self._where: dict[str, Mapping[str, Any]] = {}
+        self._known = _read_kept(store)
 
-    def settings_of(self, key: str) -> str:
-        """Return a digest of what a result depends on beside its labels."""
-        spec = self._read(key)
-        if spec is None:  # the specification is lost, the labels are not
-            return ""
-        self._where[key] = spec.get("where", {}).get("tasks", {})
-        identity = spec["identity"]
-        adapt = str(identity.get("inputs", {}).get("adapt", ""))
-        self._adapts[key] = adapt
-        return digest([_meaning(identity), self._adapt(adapt)])
+    def settings_of(self, keys: Sequence[str]) -> list[str]:
+        """Return digests of what results depend on beside their labels."""
+        new = [key for key in keys if key not in self._known]
+        if new:
+            size = -(-len(new) // _READERS)
+            parts = [new[at : at + size] for at in range(0, len(new), size)]
+            with ThreadPoolExecutor(_READERS) as pool:
+                for found in pool.map(self._read_all, parts):
+                    self._known.update(found)
+            _keep(self._store, self._known)
+        return [self._known[key][0] if key in self._known else "" for key in keys]
 
     def adapt_of(self, key: str) -> str | None:
         """Return the key of the adaptation that an evaluation is of, if it is known."""
-        return self._adapts.get(key)
+        return self._known[key][1] if key in self._known else None
+
+    def _read_all(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return settings and adaptation of evaluations; lost specifications miss."""
+        found = {}
+        for key in keys:
+            spec = self._read(key)
+            if spec is not None:
+                identity = spec["identity"]
+                adapt = str(identity.get("inputs", {}).get("adapt", ""))
+                found[key] = digest([_meaning(identity), self._adapt(adapt)]), adapt
+        return found
 
     def _adapt(self, key: str) -> str:
         found = self._of_adapt.get(key)
@@ -198,12 +212,38 @@ class _Specs:
         """Return what the latest result of each task says of it."""
         facts = {}
         for name, own in cells.groupby("task", sort=False):
-            keys: Iterable[str] = own.sort_values("published").evaluate_key[::-1]
-            told = [self._where.get(key, {}).get(str(name)) for key in keys]
+            keys = list(own.sort_values("published").evaluate_key)[::-1]
+            told = (self._where(key, str(name)) for key in keys)
             known = next((one for one in told if one), None)
-            files = self._done[next(iter(keys))].files
+            files = self._done[keys[0]].files
             facts[str(name)] = TaskFacts.of(known) if known else _by_files(files)
         return facts
+
+    def _where(self, key: str, task: str) -> Mapping[str, Any] | None:
+        spec = self._read(key) or {}
+        found: Mapping[str, Any] | None = (
+            spec.get("where", {}).get("tasks", {}).get(task)
+        )
+        return found
+
+
+def _read_kept(store: Store) -> dict[str, tuple[str, str]]:
+    """Return what an earlier report found out, from the cache; {} without one."""
+    try:
+        document = json.loads((store.cache / _KEPT).read_bytes())
+        if document["format"] != _KEPT_FORMAT:
+            return {}
+        return {str(key): (str(s), str(a)) for key, (s, a) in document["nodes"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _keep(store: Store, known: Mapping[str, tuple[str, str]]) -> None:
+    document = {"format": _KEPT_FORMAT, "nodes": known}
+    data = json.dumps(document, separators=(",", ":")).encode()
+    with contextlib.suppress(OSError):  # a reader may lack the right to write
+        store.cache.mkdir(parents=True, exist_ok=True)
+        write_bytes(store.cache / _KEPT, data, sync=False)
 
 
 def _by_files(files: Iterable[str]) -> TaskFacts:

@@ -116,6 +116,15 @@ class Done(Mapping[str, Manifest]):
             if self.why_not(name) is None:
                 yield _key(line)
 
+    def of_kind(self, kind: str) -> Iterator[tuple[str, Manifest]]:
+        """Yield the published nodes of a kind; manifests of others are not parsed."""
+        mark = f'"kind":"{kind}"'.encode()
+        for name, line in self._lines.items():
+            if mark in line and self.why_not(name) is None:
+                manifest = self[name]
+                if manifest.kind == kind:
+                    yield manifest.key, manifest
+
     def __len__(self) -> int:
         return sum(self.why_not(name) is None for name in self._lines)
 
