@@ -85,6 +85,8 @@ def _filtered(
     found: list[tuple[str, Manifest]], filters: Sequence[str]
 ) -> list[tuple[str, Manifest]]:
     wanted = parse_filter(filters)
+    if not wanted.keep and not wanted.drop:
+        return found
     for field in FIELDS:
         wanted.check(field, {m.labels.get(field) for _, m in found})
     kept = [

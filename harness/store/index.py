@@ -79,11 +79,13 @@ class Done(Mapping[str, Manifest]):
         The snapshot's, with the rows of other nodes, where the node is collected; else
         its own. KeyError if the node is not done or published no such table.
         """
-        own = self.path(key, f"{name}.parquet")
         held = self.snapshot
-        if held is None:
-            return own
-        return held.table(key, own.parent.name, name) or own
+        attempt = self.attempt(key)
+        if held is not None and attempt is not None and self.why_not(key) is None:
+            found = held.table(key, attempt, name)
+            if found is not None:
+                return found
+        return self.path(key, f"{name}.parquet")
 
     @property
     def snapshot(self) -> Snapshot | None:
