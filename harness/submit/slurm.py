@@ -21,6 +21,7 @@ from ..store.lock import Lock
 from . import arrays, squeue
 from .arrays import Batch
 from .backend import RUNNER, Failure, Outcome, Planned, Preview
+from .hidden import find_hidden
 from .records import Submission, Submissions
 from .resources import Resources, by_job
 from .sbatch import QueueFull, Sbatch, Site, cancel, dependencies, settle
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ..plan import Job
     from ..store import Store
 
+_SILENT = (
+    "SLURM does not answer (squeue failed), so it is unknown what is queued already: "
+    "try again when it does; nothing was submitted"
+)
 Grow = Callable[["Job", Resources], Resources]
 
 
@@ -124,9 +129,11 @@ class Slurm:
     def preview(self, jobs: Sequence[Job]) -> Preview:
         """Return the arrays that `run` would submit now. Writes and submits nothing."""
         records = self._submissions.all()
-        queue = squeue.ask(records) or []
-        queued = squeue.find_nodes(records, queue)
-        new, ids, blocked = self._new(jobs, queued)
+        queue = squeue.ask(records)
+        if queue is None and which("squeue") is not None:
+            raise UserError(_SILENT)
+        queue = queue or []
+        new, ids, blocked = self._new(jobs, self._queued(records, queue))
         limits = squeue.limits()
         batches = list(arrays.batches(new, self._resources, largest=limits.array))
         kept, left = arrays.within(batches, self._room(limits, queue))
@@ -152,19 +159,14 @@ class Slurm:
             settle(records)
             queue = squeue.ask(records)
             if queue is None:
-                message = (
-                    "SLURM does not answer (squeue failed), so it is unknown what is "
-                    "queued already: try again when it does; nothing was submitted"
-                )
-                raise UserError(message)
+                raise UserError(_SILENT)
             for record in records:
                 if squeue.repair(record, queue):
                     self._submissions.write(record)
             queue = self._unstick(records, queue, jobs)
             done = self.store.done()
             jobs = [job for job in jobs if not all(key in done for key in job.nodes)]
-            queued = squeue.find_nodes(records, queue)
-            new, ids, blocked = self._new(jobs, queued)
+            new, ids, blocked = self._new(jobs, self._queued(records, queue))
             if len(new) + len(blocked) < len(jobs):
                 count = len(jobs) - len(new) - len(blocked)
                 self._say(f"{_counted(count, 'job')} queued already, left as they are")
@@ -172,6 +174,15 @@ class Slurm:
         apart = {*(failure.name for failure in blocked), *left}
         sent = tuple(job.name for job in jobs if job.name not in apart)
         return Outcome(blocked=tuple(blocked), queued=sent, left=tuple(left))
+
+    def _queued(
+        self, records: Sequence[Submission], queue: Sequence[Queued]
+    ) -> dict[str, Queued]:
+        """Return {node: its queued job}; `retry` does not wait for what is hidden."""
+        found = squeue.find_nodes(records, queue)
+        if self._about.get("command") == "retry":
+            return found
+        return {**find_hidden(records, queue, self.store), **found}
 
     def _unstick(
         self, records: Sequence[Submission], queue: list[Queued], jobs: Sequence[Job]
