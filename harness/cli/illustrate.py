@@ -12,6 +12,7 @@ from .output import say
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..matrix import Matrix
     from ..plan import Plan
     from ..report.catalogue import Shown
     from ..report.evidence import Evidence
@@ -29,12 +30,14 @@ def illustrate(
     formats: Collection[str] = ("png",),
     images: Literal["shown", "left out"] = "left out",
     only: str | None = None,
+    asked: Matrix | None = None,
 ) -> list[Path]:
     """Write figures/ and index.html into a report's folder; return the paths.
 
     plan: None where the report is of a results folder alone; formats: of figures, which
     lie in the page whatever is asked for; images: those of cases; only: the name of one
-    figure, which is written without the page.
+    figure, which is written without the page; asked: the benchmark file that says what
+    was asked, where the plan does not.
     """
     from ..plan.changed import changed_sources
     from ..report.figures import NothingToDraw, draw, save
@@ -53,13 +56,15 @@ def illustrate(
             written += save(drawing, out / "figures", formats)
     if only is not None:
         return written
+    if asked is None and plan is not None:
+        asked = plan.matrix
     account = Account(
         findings=findings,
         drawings=drawings,
-        title=(plan.matrix.title if plan is not None else "") or evidence.scope.name,
-        benchmark=_text(plan.matrix.path) if plan is not None else "",
+        title=(asked.title if asked is not None else "") or evidence.scope.name,
+        benchmark=_text(asked.path) if asked is not None else "",
         standings=_standings(plan, store) if plan is not None else {},
-        changed=changed_sources(plan) if plan is not None else (),
+        changed=changed_sources(plan) if plan is not None else None,
         made=datetime.now().astimezone(),
     )
     page = save_page(account, out)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..schema.errors import Exit, UserError
 from .choices import add_choices, chosen
 from .illustrate import illustrate
-from .options import add_command, alone, filters, open_matrix, open_store
+from .options import BENCHMARK, add_command, alone, filters, open_matrix, open_store
 from .output import counted, emit_json, say
 from .refresh import add_watch, watched
 
 if TYPE_CHECKING:
+    from ..matrix import Matrix
     from ..plan import Plan
     from ..report.catalogue import Shown
     from ..report.evidence import Evidence
@@ -105,8 +106,9 @@ def report(args: argparse.Namespace) -> Exit:
         written += _write(table, out / "tables" / stem, formats - {"term"})
     if args.table is None and pictures:
         written += illustrate(
-            evidence, drawn, plan, store, out, formats=pictures, images=images
-        )
+            evidence, drawn, plan, store, out,
+            formats=pictures, images=images, asked=_asked(args, plan),
+        )  # fmt: skip
     for sentence in left_out:
         say(sentence)
     _close(scope, plan, store, out, written)
@@ -137,6 +139,15 @@ def _scope(args: argparse.Namespace) -> tuple[Scope, Store, Plan | None]:
     plan = make_plan(matrix, store)
     _hint_published(plan, store)
     return scope_of_plan(plan), store, plan
+
+
+def _asked(args: argparse.Namespace, plan: Plan | None) -> Matrix | None:
+    """Return the benchmark file that is named beside --published, for its title."""
+    if plan is not None or args.benchmark == BENCHMARK:
+        return None
+    from ..matrix import load
+
+    return load(args.benchmark)
 
 
 def _hint_published(plan: Plan, store: Store) -> None:

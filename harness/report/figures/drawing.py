@@ -110,6 +110,8 @@ def _bytes(drawing: Drawing, fmt: str) -> bytes:
     stream = io.BytesIO()
     with rc_context({**RC, "svg.hashsalt": drawing.name}):
         drawing.figure.savefig(stream, format=fmt, metadata=metadata)
+    # Laid out once: it is most of the time, and every format should look the same.
+    drawing.figure.set_layout_engine("none")
     return stream.getvalue()
 
 

@@ -30,8 +30,8 @@ class Account:
 
     standings: by the first 16 digits of a cell's evaluate key, or of a pretraining's;
     a cell without one is as its row says. benchmark: text of the benchmark file, empty
-    where the report is of a results folder alone; changed: a sentence per content file
-    that has changed since; made: when the report was begun.
+    where there is none; changed: a sentence per content file that has changed since,
+    None where that is not known; made: when the report was begun.
     """
 
     findings: Findings
@@ -39,7 +39,7 @@ class Account:
     title: str = ""
     benchmark: str = ""
     standings: Mapping[str, Standing] = field(default_factory=dict)
-    changed: Sequence[str] = ()
+    changed: Sequence[str] | None = None
     made: datetime | None = None
 
     def of_family(self, *families: str) -> list[Drawing]:

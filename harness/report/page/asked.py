@@ -39,11 +39,6 @@ def asked(account: Account) -> Section:
     tiers = ", ".join(map(str, cells.tier.dropna().unique())) if "tier" in cells else ""
     lead = f"{', '.join(counts)}: {several(len(cells), 'cell')}"
     lead += f" at tier {tiers}." if tiers else "."
-    if not scope.planned:
-        lead += (
-            " Read from a results folder without a benchmark file: what was planned "
-            "beside this is not known."
-        )
     body = join(_methods(account), _tasks(account), notes(scope.notes), _file(account))
     return Section("asked", "What was asked", body, lead)
 
@@ -178,7 +173,9 @@ def _map(account: Account, links: Links) -> Html:
         column(method_name(looks, pair), data_method=_label(pair))
         for pair in looks.pairs
     ]
-    return table("Published of planned cells", heads, rows, kind="map")
+    planned = account.findings.scope.planned
+    caption = "Published of planned cells" if planned else "Published cells"
+    return table(caption, heads, rows, kind="map")
 
 
 def _square(links: Links, counts: Counter[str] | None, group: tuple[str, ...]) -> Html:

@@ -128,9 +128,12 @@ def _data(account: Account, specs: list[Mapping[str, Any]]) -> Html:
 
 
 def _changed(account: Account) -> Html:
+    if account.changed is None:
+        return join()
     if not account.changed:
-        words = "No content file has changed since the results were computed with it."
-        return el("p", words) if account.benchmark else join()
+        return el(
+            "p", "No content file has changed since the results were computed with it."
+        )
     return join(
         el("h3", "Code that has changed since"),
         notes([f"{sentence}." for sentence in account.changed]),
