@@ -8,6 +8,7 @@ submitit pickles in a job is never read again.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from shutil import which
@@ -123,6 +124,8 @@ class Slurm:
             if not found.left or found.interrupted:
                 break
             rest = self._round([job for job in jobs if job.name in set(found.left)])
+            if len(rest.left) == len(found.left):
+                time.sleep(self._poll_s[1])  # others fill the queue: no room yet
             found = replace(rest, blocked=(*found.blocked, *rest.blocked))
         return found
 
