@@ -3,6 +3,7 @@
 import json
 import platform
 import re
+import shutil
 import subprocess
 import time
 from collections import defaultdict
@@ -81,9 +82,7 @@ def summary(records):
 
 def page(records):
     """Return the report in Markdown."""
-    version = subprocess.run(
-        ["sinfo", "--version"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    version = _slurm_version()
     seconds = sum(record["seconds"] for record in records)
     survived = sum(record["verdict"] == "survived" for record in records)
     tried = sum(record["verdict"] != "not tried" for record in records)
@@ -97,8 +96,12 @@ def page(records):
         "pretraining and four cells. It brings about one fault and then demands: what "
         "was published before is still published by the same attempt; `verify` finds "
         "nothing; every row of every cell is there once; `status` names the state of "
-        "the cell that was hit; `resume` finishes the matrix. A trial without evidence "
-        "of its fault counts as not tried.", "",
+        "the cell that was hit; `resume` finishes the matrix (after `retry` where the "
+        "fault was a job's own). A trial without evidence of its fault counts as not "
+        "tried. Commands, store, submission and jobs are the real ones; the training "
+        "in a job is replaced by one that publishes known rows (tests/faults/payload.py), "
+        "except where the fault concerns checkpoints: there the pretraining is real, and "
+        "all trials must end with the same bits.", "",
         f"**Survived {survived} of {tried} tried.**", "",
         "| fault | survived / tried | what is done | evidence of one trial | at which "
         "step |",
@@ -117,6 +120,15 @@ def page(records):
         lines += ["", "## Not survived, or not tried", ""]
         lines += [f"- {line(record)}" for record in bad]
     return "\n".join(lines) + "\n"
+
+
+def _slurm_version():
+    for program in ("slurmd", "/usr/sbin/slurmd"):
+        if shutil.which(program):
+            words = [program, "-V"]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            return done.stdout.strip()
+    return "SLURM of unknown version"
 
 
 def _cell(text):
