@@ -111,7 +111,8 @@ class Attempt:
         # Bytes that no disk can compress or leave out.
         write_bytes(folder / _RESERVE, os.urandom(_RESERVE_BYTES), sync=False)
         (folder / HEARTBEAT).touch()
-        self._write()
+        # Not waited for: without its record a lost attempt still reads as lost.
+        self._write(sync=False)
         beat = threading.Thread(target=self._beat, name=f"beat-{self.id}", daemon=True)
         beat.start()
 
@@ -288,10 +289,10 @@ class Attempt:
         with contextlib.suppress(OSError):
             (self.dir / HEARTBEAT).unlink()
 
-    def _write(self) -> None:
+    def _write(self, *, sync: bool = True) -> None:
         document = self._record | {"measured": self._measured}
         text = json.dumps(document, indent=1, default=str)
-        write_bytes(self.dir / RUN, text.encode() + b"\n")
+        write_bytes(self.dir / RUN, text.encode() + b"\n", sync=sync)
 
     def _beat(self) -> None:
         while not self._silence.wait(self._store.heartbeat_s):
