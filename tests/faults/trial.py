@@ -268,7 +268,7 @@ class Trial:
         """Whether SLURM holds jobs that it could not launch."""
         return any("eld" in reason for _, reason in self.queue().values())
 
-    def drained(self, seconds=90):
+    def drained(self, seconds=150):
         """Wait until nothing is queued."""
         self.wait(lambda: not self.queue(), "the queue to drain", seconds)
 
