@@ -39,7 +39,8 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="one table: dice, hd95, auc, kappa, f1, sens, spec, auc-per-class, gap "
         "(between label budgets), rank, tests (against the baseline), comparison (all "
-        "pairs), intervals, claims, cost, cost-by-task, params; without it all are "
+        "pairs), intervals, gain (over the baseline), gap-percent, efficiency (how few "
+        "labels are enough), claims, cost, cost-by-task, params; without it all are "
         "written",
     )
     command.add_argument(

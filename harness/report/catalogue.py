@@ -12,6 +12,7 @@ from .comparisons import against_baseline, all_pairs
 from .cost import cost, cost_by_task, parameters
 from .evidence import Evidence
 from .intervals import intervals
+from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
 from .sheet import Sheet
 from .table import MEASURES, Measure, Table
@@ -46,6 +47,9 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
     "tests": against_baseline,
     "comparison": all_pairs,
     "intervals": intervals,
+    "gain": gain,
+    "gap-percent": gap_percent,
+    "efficiency": efficiency,
 }
 # In the order in which a report shows them.
 TABLES: tuple[str, ...] = (
