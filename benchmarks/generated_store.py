@@ -33,8 +33,8 @@ _ATTEMPT = "20260101T000000000-bench-1-00000000"
 _PUBLISHED = "2026-01-01T00:00:00+00:00"
 
 
-def generate(root: Path, cells: int) -> None:
-    """Write `cells` published cells (a multiple of 5) with everything they rest on."""
+def generate(root: Path, cells: int, *, trainings: bool = True) -> None:
+    """Write `cells` published cells; without `trainings` their evaluations alone."""
     from harness.store import Store
     from harness.store.tables import CASES as CASE_SCHEMA
     from harness.store.tables import CURVES
@@ -58,11 +58,12 @@ def generate(root: Path, cells: int) -> None:
         }  # fmt: skip
         encoder = {"encoder": pretrained[method]} if method else {}
         adapt = _node(root, "adapt", labels, {"adapt": seed}, encoder)
-        curves = _curves(adapt, rng, CURVES)
-        _publish(
-            root, adapt, "adapt", {"curves.parquet": curves}, labels,
-            {"wall_s": 3600.0, "gpu_h": 1.0, "trainable_params": 10**6 * (1 + protocol)},
-        )  # fmt: skip
+        if trainings:
+            curves = _curves(adapt, rng, CURVES)
+            run = {"wall_s": 3600.0, "gpu_h": 1.0}
+            run["trainable_params"] = 10**6 * (1 + protocol)
+            files = {"curves.parquet": curves}
+            _publish(root, adapt, "adapt", files, labels, run)
         evaluate = _node(root, "evaluate", labels, {}, {"adapt": adapt})
         quality = 0.05 * method + 0.1 * budget + 0.2 * rng.normal(0, 0.1)
         scores = _scores(evaluate, columns, quality, rng, CASE_SCHEMA)
