@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.api import Batch, Loss, Method, MethodSettings, Sides
+from harness.nn import collective
 from harness.nn.build import build_encoder
 from harness.nn.contrast import nt_xent
 from harness.nn.corrupt import cut_out
@@ -159,7 +160,7 @@ class SwinUNETRPretraining(Method):
             noise.amin(dim=axes, keepdim=True),
             noise.amax(dim=axes, keepdim=True),
         )
-        donors = torch.cat([view.roll(1, dims=0) for view in x.chunk(2)])
+        donors = torch.cat([collective.moved_on(view) for view in x.chunk(2)])
         changed = torch.where(noisy, (noise - low) / (high - low), x)
         return torch.where(pasted, donors, changed)
 

@@ -22,6 +22,7 @@ from harness.nn.build import build_encoder
 from harness.nn.draws import rows
 from harness.nn.ema import Teacher
 from harness.nn.init import initialise
+from harness.nn.losses import mean_count
 from harness.schema.task import Tier
 
 _MODES = {2: "bilinear", 3: "trilinear"}
@@ -218,7 +219,7 @@ def voco_terms(
     away = (1 - (y - p).abs() + 1e-6).log()
     pos = -(y * away).sum() / y.sum()
     apart = (y == 0).to(p.dtype)
-    neg = (p.square() * apart).sum() / apart.sum().clamp(min=1)
+    neg = (p.square() * apart).sum() / mean_count(apart.sum())
     alike = (bases @ bases.transpose(1, 2)).relu().square()
     n = bases.shape[1]
     pairs = ~torch.eye(n, dtype=torch.bool, device=y.device)

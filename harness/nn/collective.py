@@ -108,6 +108,13 @@ def gather(x: Tensor) -> Tensor:
     return rows
 
 
+def moved_on(x: Tensor) -> Tensor:
+    """Return x.roll(1, dims=0) of the whole batch: row 0 is the rank before's last one."""
+    if world_size() == 1:
+        return x.roll(1, dims=0)
+    return torch.cat([gather(x[-1:])[rank() - 1].unsqueeze(0), x[:-1]])
+
+
 @torch.no_grad()
 def broadcast(x: Tensor, source: int = 0) -> Tensor:
     """Overwrite x with that of rank `source` and return it."""

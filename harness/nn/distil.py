@@ -113,15 +113,19 @@ def koleo(x: Tensor) -> Tensor:
     """Keep the vectors of a batch apart: -mean log(‖x_i - x_nn(i)‖ + 1e-8).
 
     METHODS 0: in single precision, over vectors scaled to length 1, nn the nearest other
-    one by dot product; of this rank alone. x: (B, D), B at least 2. Returns ().
+    one by dot product, of all ranks: results do not hang on how many share a batch.
+    x: (B, D), this rank's; at least 2 in all. Returns ().
     """
-    if len(x) < 2:
+    if len(x) * collective.world_size() < 2:
         msg = "KoLeo needs two vectors or more: raise the batch"
         raise ValueError(msg)
     x = functional.normalize(x.float(), dim=-1)
+    every = collective.gather(x)
     with torch.no_grad():
-        dots = x @ x.T
-        nearest = dots.fill_diagonal_(-torch.inf).argmax(dim=1)
-    gaps = (x - x[nearest]).norm(dim=1)
+        own = torch.arange(len(x), device=x.device)
+        dots = x @ every.T
+        dots[own, own + collective.rank() * len(x)] = -torch.inf
+        nearest = dots.argmax(dim=1)
+    gaps = (x - every[nearest]).norm(dim=1)
     loss: Tensor = -(gaps + 1e-8).log().mean()
     return loss

@@ -22,7 +22,7 @@ def masked_l1(x_hat: Tensor, x: Tensor, hidden: Tensor) -> Tensor:
     x_hat = full_precision(x_hat)
     weight = hidden.to(x_hat.dtype)
     total = ((x_hat - x).abs() * weight).sum()
-    return total / _mean_count(weight.sum() * x.shape[1])
+    return total / mean_count(weight.sum() * x.shape[1])
 
 
 def distillation_ce(
@@ -58,10 +58,10 @@ def soft_ce(
     if weight is None:
         return entropy.mean()
     weight = weight.to(entropy.dtype)
-    return (entropy * weight).sum() / _mean_count(weight.sum())
+    return (entropy * weight).sum() / mean_count(weight.sum())
 
 
-def _mean_count(count: Tensor) -> Tensor:
+def mean_count(count: Tensor) -> Tensor:
     """Return the mean over ranks of what is averaged over, at least 1 in all.
 
     Ranks may count differently. Each divides its sum by this one number, so that the

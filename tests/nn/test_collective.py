@@ -41,6 +41,8 @@ def moved():
         collective.mean_over_ranks(x).tolist(),
         collective.gather(x).tolist(),
         collective.broadcast(x.clone(), source=1).tolist(),
+        mine(torch.arange(4).roll(1)).tolist()
+        == collective.moved_on(mine(torch.arange(4))).tolist(),
         x.tolist(),
     ]
 
@@ -48,7 +50,9 @@ def moved():
 def test_values_in_two_processes(tmp_path):
     first, second = in_ranks(RANKS, tmp_path, moved)
     assert first[:4] == second[:4] == [[1, 1], [0.5, 0.5], [0, 0, 1, 1], [1, 1]]
-    assert (first[4], second[4]) == ([0, 0], [1, 1])  # the inputs are left alone
+    assert first[4]
+    assert second[4]
+    assert (first[5], second[5]) == ([0, 0], [1, 1])  # the inputs are left alone
 
 
 def contrast(x):
