@@ -175,7 +175,7 @@ class Counted:
 
     def write(self, data):
         def half():
-            self._file.write(bytes(data)[: len(data) // 2])
+            self._file.write(data[: len(data) // 2])
             self._file.flush()
 
         self._steps.note("io.write", self._file.name, half)
