@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from harness.nn import collective
-from harness.nn.losses import Center, distillation_ce, masked_l1
+from harness.nn.distil import PrototypeTargets
+from harness.nn.losses import masked_l1, soft_ce
 
 from ..ranks import in_ranks
 
@@ -89,16 +90,16 @@ def losses():
     hidden[2, 0, 0] = True  # rank 1 hides less
     student, teacher = (torch.rand(4, 5, 6, generator=g) for _ in range(2))
     weight = hidden[:, 0, :, :, :].flatten(1)[:, :5].float()
-    center = Center(6)
-    center.update(mine(teacher))
+    targets = PrototypeTargets(6)
+    targets(mine(teacher), 1.0)
+    targets.update()
+    p_t = targets(mine(teacher), 0.05)
     values = [
         masked_l1(mine(x_hat), mine(x), mine(hidden)),
-        distillation_ce(
-            mine(student), mine(teacher), center.value, 0.1, 0.05, mine(weight)
-        ),
+        soft_ce(mine(student), p_t, 0.1, mine(weight)),
     ]
     mean = [collective.mean_over_ranks(value).item() for value in values]
-    return mean + center.value.tolist()
+    return mean + targets.center.tolist()
 
 
 def test_shared_losses_and_centres_equal_the_whole_batch(tmp_path):

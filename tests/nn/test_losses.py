@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from harness.nn.losses import Center, batch_mean, distillation_ce, masked_l1
+from harness.nn.distil import PrototypeTargets
+from harness.nn.losses import masked_l1, soft_ce
 
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def distilled(student, teacher, center, t_s, t_t, weight=None):
+    p_t = ((teacher.detach() - center) / t_t).softmax(dim=-1)
+    return soft_ce(student, p_t, t_s, weight)
 
 
 @pytest.fixture
@@ -62,11 +68,11 @@ def test_distillation_equals_a_plain_loop():
             entropy = -sum(p * q for p, q in zip(p_t, log_s, strict=True))
             total.append(entropy)
             weighted += weight[b, i].item() * entropy / 3
-    found = distillation_ce(student, teacher, center, 0.1, 0.5)
+    found = distilled(student, teacher, center, 0.1, 0.5)
     assert found.item() == pytest.approx(np.mean(total), rel=1e-5)
-    found = distillation_ce(student, teacher, center, 0.1, 0.5, weight)
+    found = distilled(student, teacher, center, 0.1, 0.5, weight)
     assert found.item() == pytest.approx(weighted, rel=1e-5)
-    none = distillation_ce(student, teacher, center, 0.1, 0.5, torch.zeros(2, 3).bool())
+    none = distilled(student, teacher, center, 0.1, 0.5, torch.zeros(2, 3).bool())
     assert none.item() == 0
 
 
@@ -74,7 +80,7 @@ def test_distillation_of_equal_logits_is_the_teachers_entropy():
     logits = torch.randn(4, 7, generator=rng())
     p = torch.softmax(logits / 0.3, dim=-1)
     entropy = -(p * p.log()).sum(dim=-1).mean()
-    found = distillation_ce(logits, logits, torch.zeros(7), 0.3, 0.3)
+    found = distilled(logits, logits, torch.zeros(7), 0.3, 0.3)
     assert found.item() == pytest.approx(entropy.item(), rel=1e-5)
 
 
@@ -82,26 +88,15 @@ def test_only_the_student_learns():
     student, teacher = (
         torch.randn(2, 4, generator=rng(i), requires_grad=True) for i in range(2)
     )
-    distillation_ce(student, teacher, torch.zeros(4), 0.1, 0.04).backward()
+    soft_ce(student, PrototypeTargets(4)(teacher, 0.04), 0.1).backward()
     assert student.grad is not None
     assert teacher.grad is None
 
 
-def test_center_is_a_running_mean_of_all_positions():
-    center = Center(2, momentum=0.9)
-    logits = torch.tensor([[[1.0, 10.0], [3.0, 20.0]], [[5.0, 30.0], [7.0, 40.0]]])
-    assert batch_mean(logits).tolist() == [4, 25]
-    center.update(logits)
-    assert center.value.tolist() == pytest.approx([0.4, 2.5])
-    center.update(logits)
-    assert center.value.tolist() == pytest.approx([0.76, 4.75])
-    assert list(center.state_dict()) == ["value"]
-    assert not list(center.parameters())
-
-
 def test_centring_moves_the_teacher_towards_uniform():
     logits = torch.tensor([[5.0, 0.0, 0.0]]).expand(8, 3)
-    center = Center(3, momentum=0.0)
-    center.update(logits)
-    uniform = distillation_ce(torch.zeros(8, 3), logits, center.value, 0.1, 0.04)
+    targets = PrototypeTargets(3, momentum=0.0)
+    targets(logits, 0.04)
+    targets.update()
+    uniform = distilled(torch.zeros(8, 3), logits, targets.center, 0.1, 0.04)
     assert uniform.item() == pytest.approx(math.log(3), rel=1e-5)
