@@ -67,9 +67,9 @@ def illustrate(
         changed=changed_sources(plan) if plan is not None else None,
         made=datetime.now().astimezone(),
     )
-    page = save_page(account, out)
+    page, listing = save_page(account, out)
     say(f"Page: {page}")
-    return [*written, page]
+    return [*written, page, listing]
 
 
 def _literature(plan: Plan | None) -> pd.DataFrame | None:

@@ -167,13 +167,22 @@ def _foot(account: Account) -> Html:
     )  # fmt: skip
 
 
-def save_page(account: Account, folder: Path) -> Path:
-    """Write index.html into a folder and return its path. UserError if it cannot be."""
+def save_page(account: Account, folder: Path) -> list[Path]:
+    """Write index.html into a folder, and every cell as cells.csv; return the paths.
+
+    Raises UserError where the folder cannot be written.
+    """
     from ..files import write_text
 
-    path = folder / NAME
-    write_text(path, write_page(account))
-    return path
+    page, listing = folder / NAME, folder / register.LISTING
+    cells = account.findings.scope.cells
+    states = [
+        account.state(key, state)
+        for key, state in zip(cells.evaluate_key, cells.state, strict=True)
+    ]
+    write_text(listing, cells.assign(state=states).to_csv(index=False))
+    write_text(page, write_page(account))
+    return [page, listing]
 
 
 __all__ = ["Account", "Standing", "save_page", "write_page"]

@@ -7,6 +7,7 @@ from .account import Account
 from .html import Html, el, join
 from .parts import GROUP, Links, Section, column, method_name, several, table
 
+LISTING = "cells.csv"  # every cell, beside the page
 _ROWS = 20_000  # cells that are listed one by one; the page must stay below 10 MB
 
 
@@ -46,7 +47,7 @@ def register(account: Account, links: Links) -> Section:
         "cells that it is computed from."
     )
     if not each:
-        lead += f" Above {_ROWS:,} cells the page lists groups; cells.csv lists all."
+        lead += f" Above {_ROWS:,} the page lists groups; {LISTING} lists each."
     return Section("cells", "Every cell", body, lead)
 
 

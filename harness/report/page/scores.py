@@ -67,7 +67,9 @@ def _block(account: Account, one: Table, block: Block, links: Links) -> Html:
         column(budget, by="number", class_="num", data_budget=budget)
         for budget in block.budgets
     ]
-    counts = f" · {usual} unless another number stands below" if usual else ""
+    sizes = {_size(e) for e in block.entries.values() if e.mean is not None}
+    other = " unless another number stands below" if len(sizes) > 1 else ""
+    counts = f" · {usual}{other}" if usual else ""
     caption = join(el("b", block.heading), counts)
     grid = table(caption, head, rows, kind="scores")
     return el(

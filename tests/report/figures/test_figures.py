@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from harness.report import figures
-from harness.report.figures import NothingToDraw, classes, images
+from harness.report.figures import NothingToDraw, classes
 from harness.report.figures.drawing import Sketch, take_turns
 from harness.report.figures.style import GRID, INK, MUTED, PAPER, Looks
 from harness.schema.errors import UserError
@@ -263,88 +263,3 @@ def test_critical_differences_from_five_tasks_up(findings, monkeypatch):
     drawing = drawn(findings, "dice_critical_differences")
     assert list(drawing.data.mean_rank) == sorted(drawing.data.mean_rank)
     assert "Nemenyi" in drawing.caption
-
-
-def test_images_are_shown_only_where_that_is_asked_for(findings):
-    name = "segmentations_organs_finetune"
-    shown = {one.name for one in figures.draw(findings)}
-    assert name not in shown
-    with pytest.raises(UserError, match="add --images"):
-        list(figures.draw(findings, name))
-    (drawing,) = figures.draw(findings, name, show_images=True)
-    assert drawing.caption.startswith("Generated images.")
-    assert not drawing.private
-
-
-def test_images_of_patients_say_so(findings, monkeypatch):
-    from dataclasses import replace
-
-    tasks = findings.scope.tasks
-    monkeypatch.setitem(tasks, "organs", replace(tasks["organs"], synthetic=False))
-    name = "segmentations_organs_finetune"
-    (drawing,) = figures.draw(findings, name, show_images=True)
-    assert drawing.private
-    assert drawing.caption.startswith("These are images of patients.")
-
-
-def test_every_prediction_stands_with_the_dice_of_its_case(findings):
-    (drawing,) = figures.draw(
-        findings, "segmentations_organs_finetune", show_images=True
-    )
-    data = drawing.data
-    assert set(data.groupby("case").size()) == {3}
-    titles = [axes.get_title() for axes in drawing.figure.axes]
-    for row in data.itertuples():
-        assert sum(f"Dice {row.dice:.3f}" in title for title in titles) >= 1
-    # the score is that of the case under the first seed, mean over structures
-    cell = findings.done.query(
-        "method == 'masked' and label_budget == '100%' and seed == 0 and task == 'organs'"
-    ).iloc[0]
-    rows = pd.read_parquet(findings.file(cell.evaluate_key, "cases.parquet"))
-    mean = rows[rows.metric == "dice"].groupby("case_id").value.mean()
-    own = data[data.method == "masked"].set_index("case").dice
-    assert own.to_dict() == pytest.approx(mean[own.index].to_dict())
-
-
-@pytest.mark.parametrize("content", [b"", bytes(900), b"PK\x03\x04" + bytes(900)])
-def test_damaged_slices_are_one_sentence(tmp_path, content):
-    path = tmp_path / "slices.npz"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="run harness verify"):
-        images.read_slices(path)
-
-
-def test_printed_numbers_meet_the_measured_ones(findings, tmp_path):
-    from dataclasses import replace
-
-    from harness.report.literature import read_literature
-
-    path = tmp_path / "published.csv"
-    path.write_text(
-        "paper,place,method,task,protocol,label_budget,metric,value,low,high\n"
-        "a,Table 1,masked,organs,finetune,100%,dice,0.66,0.6,0.7\n"
-        "a,Table 1,masked,organs,finetune,5-shot,dice,0.5,,\n"
-        "b,Table 3,another,organs,finetune,100%,dice,0.9,,\n"
-        "b,Table 4,masked,nodules,linear_probe,100%,kappa,0.2,,\n"
-    )
-    findings = replace(findings, literature=read_literature(path))
-    data = drawn(findings, "dice_published_against_measured").data
-    means = {(e.method, e.budget): e.mean for e in findings.tables["dice"].entries}
-    assert list(data.published) == [0.66, 0.5]
-    assert list(data.measured) == [means["masked", "100%"], means["masked", "5-shot"]]
-    assert "kappa_published_against_measured" not in figures.names(findings)
-
-
-def test_nothing_printed_that_is_measured_is_said(findings, tmp_path):
-    from dataclasses import replace
-
-    from harness.report.literature import read_literature
-
-    path = tmp_path / "published.csv"
-    path.write_text(
-        "paper,place,method,task,protocol,label_budget,metric,value\n"
-        "b,Table 3,another,organs,finetune,100%,dice,0.9\n"
-    )
-    findings = replace(findings, literature=read_literature(path))
-    with pytest.raises(NothingToDraw, match="nothing that papers print of Dice"):
-        drawn(findings, "dice_published_against_measured")

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from harness.cli import main
@@ -168,3 +169,20 @@ def test_what_is_not_markup_is_escaped():
         '<th class="num" hidden><b>1</b>2</th>'
     )
     assert join("<", el("i")) == "&lt;<i></i>"
+
+
+def test_every_cell_is_listed_beside_the_page(shared):
+    listed = pd.read_csv(shared.page.parent / "cells.csv")
+    cells = shared.findings.scope.cells
+    assert list(listed.evaluate_key) == list(cells.evaluate_key)
+    assert set(listed.state) == {"done"}
+
+
+def test_above_a_limit_the_page_lists_groups(shared, monkeypatch):
+    from harness.report.page import register
+
+    monkeypatch.setattr(register, "_ROWS", 5)
+    text = write_page(Account(shared.findings))
+    assert "Above 5 the page lists groups; cells.csv lists each." in text
+    assert "2 of 2 published" in text
+    Page(text)
