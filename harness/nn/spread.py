@@ -14,8 +14,11 @@ def embedding_spread(x: Tensor) -> float:
     """√D times the standard deviation over the batch of vectors of length 1.
 
     The root of the mean variance of a coordinate: about 1 for directions that fill the
-    space, 0 where all are one. x: (B, D), B at least 2. Returns a value in [0, 1].
+    space, 0 where all are one, or where one is not finite. x: (B, D), B at least 2.
+    Returns a value in [0, 1].
     """
+    if not x.isfinite().all():
+        return 0.0
     z = functional.normalize(x.float(), dim=1)
     return math.sqrt(float(z.var(dim=0, unbiased=False).sum()))
 
@@ -24,8 +27,11 @@ def embedding_spread(x: Tensor) -> float:
 def effective_rank(x: Tensor) -> float:
     """exp(entropy of the singular values), after the mean is taken off (Roy, Vetterli).
 
-    x: (B, D). Returns a value from 1 (all on one line; 0 if all are equal) to B - 1.
+    x: (B, D). Returns a value from 1 (all on one line; 0 if all are equal or one is not
+    finite: a training that diverges is told by its loss) to B - 1.
     """
+    if not x.isfinite().all():
+        return 0.0
     values = torch.linalg.svdvals((x - x.mean(dim=0)).double())
     total = values.sum()
     if total <= 1e-12:

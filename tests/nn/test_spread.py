@@ -41,3 +41,9 @@ def test_prototype_use_tells_both_collapses_from_health():
     assert uniform == pytest.approx({"entropy": 1, "used": 1 / 3, "information": 0})
     constant = prototype_use(torch.eye(4)[:1].expand(8, 4))
     assert constant == pytest.approx({"entropy": 0, "used": 0.25, "information": 0})
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_has_no_spread_and_raises_nothing(bad):
+    x = torch.tensor([[1.0, 2.0], [bad, 1.0]])
+    assert embedding_spread(x) == effective_rank(x) == 0.0
