@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
@@ -41,9 +42,12 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class StoreReader:
-    """Reads what a store has published. done: as of one moment."""
+    """Reads what a store has published. done: as of one moment; places: of rows, kept."""
 
     done: Done
+    places: dict[tuple[str, tuple[str, ...]], Mapping[str, Path]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, store: Store) -> StoreReader:
@@ -62,15 +66,24 @@ class StoreReader:
         structure: str | None = None,
     ) -> pd.DataFrame:
         """Aggregate the structures of each case, in DuckDB, or read one of them."""
-        files = {key: self.done.table(key, "cases") for key in keys}
+        files = self._files(keys, "cases")
         return query.case_scores(
             files, metric=metric, charge=charge, structure=structure
         ).to_pandas()
 
     def predictions(self, keys: Sequence[str], *, split: str = "test") -> pd.DataFrame:
         """Read the predictions of a side, `test` or `val`."""
-        files = {key: self.done.table(key, "predictions") for key in keys}
+        files = self._files(keys, "predictions")
         return query.predictions(files, split=split).to_pandas()
+
+    def _files(self, keys: Sequence[str], table: str) -> Mapping[str, Path]:
+        """Return where the rows of nodes lie; looked up once, for 20 tables ask."""
+        asked = (table, tuple(keys))
+        found = self.places.get(asked)
+        if found is None:
+            found = {key: self.done.table(key, table) for key in keys}
+            self.places[asked] = found
+        return found
 
     def measured(self, keys: Sequence[str]) -> pd.DataFrame:
         """Take what the manifests say."""

@@ -7,7 +7,7 @@ import io
 import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Literal, get_args
 
 from ..schema.errors import UserError, nearest
@@ -212,7 +212,11 @@ def _csv(table: Table | Sheet) -> str:
 
 def _records(table: Table) -> list[dict[str, object]]:
     of_table = {"metric": table.metric, "kind": table.kind}
-    return [{**of_table, **asdict(e), "missing": e.missing} for e in table.entries]
+    names = [one.name for one in fields(Entry)]  # asdict() would copy every value
+    return [
+        {**of_table, **{name: getattr(e, name) for name in names}, "missing": e.missing}
+        for e in table.entries
+    ]
 
 
 def _json(table: Table | Sheet) -> str:
