@@ -145,7 +145,10 @@ def _marks(
     if any(entry.best for entry in entries):
         notes.append("Best mean of a column: bold, * in plain text.")
     correction = CORRECTIONS[options.chosen.correction]
-    test = f"{SENTENCES[choice.test]}; all pairs of methods, {correction}"
+    test = (
+        f"{SENTENCES[choice.test]}; and the t-test with the variance of cases and seeds; "
+        f"all pairs of methods, {correction}"
+    )
     if any(entry.close for entry in entries):
         at = f"at {options.alpha:g}"
         notes.append(f"~: not separable from the best of its column {at} ({test}).")

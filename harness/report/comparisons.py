@@ -46,7 +46,7 @@ def _sheet(name: str, metric: Measure, evidence: Evidence, pairs: Pairs) -> Shee
         Row(
             _values(each, evidence, effects),
             (*keys.get(each.group, ()), *keys.get(each.other, ())),
-            marked=each.significant,
+            marked=each.confirmed,
         )
         for each in found
     )
@@ -84,6 +84,9 @@ def _columns(
             signed=True, bounds=("low", "high"),
         ),
         Column("verdict", "adjusted p"),
+        Column(
+            "both_adjusted", "with cases and seeds", small=0.001, missing="undefined"
+        ),
         Column("both", "the same, over cases and seeds"),
     ]  # fmt: skip
     for effect in effects:
@@ -156,8 +159,10 @@ def _notes(
         f"{NAMES[metric]}, {better} is better. Differences are method minus the other, "
         "paired by case and seed.",
         f"Test: {SENTENCES[choice.test]}; two-sided, {correction} over "
-        f"{family}{f' ({_listed(sizes)})' if sizes else ''}. Marked: adjusted p at "
-        f"most {options.alpha:g}.",
+        f"{family}{f' ({_listed(sizes)})' if sizes else ''}.",
+        "With cases and seeds: adjusted p of the t-test of the same difference with the "
+        "variance of both, which says whether it holds for other seeds and patients. "
+        f"Marked: both are at most {options.alpha:g}.",
         "Over cases and seeds: t-test of the difference with the variance of both, same "
         "correction. A test over cases alone takes the seeds as given and finds too much "
         "where they vary: only what both find may be expected of other seeds.",

@@ -189,7 +189,7 @@ def _close(
     apart = {
         (c.task, c.protocol, c.label_budget, *pair)
         for c in evidence.comparisons(metric, "all")
-        if c.significant
+        if c.confirmed
         for pair in (
             (c.method, c.encoder, c.other_method, c.other_encoder),
             (c.other_method, c.other_encoder, c.method, c.encoder),
