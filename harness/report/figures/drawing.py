@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from zlib import crc32
 
 import pandas as pd
 
@@ -129,16 +130,23 @@ def inline_svg(drawing: Drawing) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # It would style the whole page.
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+    mine = f"f{crc32(drawing.name.encode()):x}"  # short: it stands before every id
     ids = dict.fromkeys(re.findall(r'\bid="([^"]+)"', text))
     used = {name for name in ids if f"#{name}" in text}
     text = re.sub(
         r'\s*\bid="([^"]+)"',
-        lambda found: f' id="{drawing.name}-{found[1]}"' if found[1] in used else "",
+        lambda found: f' id="{mine}-{found[1]}"' if found[1] in used else "",
         text,
     )
     text = re.sub(
         r'(url\(#|href="#)([^)"]+)',
-        lambda found: f"{found[1]}{drawing.name}-{found[2]}",
+        lambda found: f"{found[1]}{mine}-{found[2]}",
+        text,
+    )
+    # A hundredth of a point is finer than any screen; the rest is half of the page.
+    text = re.sub(
+        r' (d|x|y|transform)="[^"]*"',
+        lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
         text,
     )
     for colour, name in _COLOURS.items():
@@ -148,11 +156,11 @@ def inline_svg(drawing: Drawing) -> str:
     size = re.search(r'viewBox="([^"]+)"', head)
     width = float(size[1].split()[2]) if size else 0.0
     view = size[1] if size else "0 0 1 1"
-    named = f"{drawing.name}-t {drawing.name}-d"
+    named = f"{mine}-t {mine}-d"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" '
         f'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{view}" '
         f'style="max-width:{width * 1.25:.0f}px" role="img" aria-labelledby="{named}">'
-        f'<title id="{drawing.name}-t">{escape(drawing.title)}</title>'
-        f'<desc id="{drawing.name}-d">{escape(drawing.alt)}</desc>{body}'
+        f'<title id="{mine}-t">{escape(drawing.title)}</title>'
+        f'<desc id="{mine}-d">{escape(drawing.alt)}</desc>{body}'
     )

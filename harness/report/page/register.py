@@ -8,7 +8,7 @@ from .html import Html, el, join
 from .parts import GROUP, Links, Section, column, method_name, several, table
 
 LISTING = "cells.csv"  # every cell, beside the page
-_ROWS = 20_000  # cells that are listed one by one; the page must stay below 10 MB
+_ROWS = 5_000  # cells that are listed one by one; the page must stay below 10 MB
 
 
 def register(account: Account, links: Links) -> Section:
@@ -47,7 +47,7 @@ def register(account: Account, links: Links) -> Section:
         "cells that it is computed from."
     )
     if not each:
-        lead += f" Above {_ROWS:,} the page lists groups; {LISTING} lists each."
+        lead += f" Above {_ROWS:,} the page lists them by group; {LISTING} holds each."
     return Section("cells", "Every cell", body, lead)
 
 
@@ -83,11 +83,17 @@ def _group(
     done = sum(row["state"] == "done" for row in rows)
     counted = "" if each else f" · {done} of {len(rows)} published"
     head = el("tr", el("th", name, words, counted, colspan=6, scope="rowgroup"))
-    lines = [_row(account, row) for row in rows] if each else []
+    lines = [_row(account, row) for row in rows] if each else [_keys(rows)]
     return el(
         "tbody", head, *lines, id=links.anchor(*group), data_method=f"{method}|{encoder}",
         data_task=task, data_protocol=protocol, data_budget=budget,
     )  # fmt: skip
+
+
+def _keys(rows: list[dict[str, object]]) -> Html:
+    """Return the keys of the published cells of a group in one row."""
+    names = [str(row["evaluate_key"])[:16] for row in rows if row["state"] == "done"]
+    return el("tr", el("td", el("code", " ".join(names)), colspan=6))
 
 
 def _row(account: Account, row: dict[str, object]) -> Html:

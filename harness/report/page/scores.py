@@ -11,6 +11,8 @@ from .account import Account
 from .html import Html, el, join
 from .parts import Links, Section, column, method_name, notes, table
 
+_ENTRIES = 1000  # of a table of gaps or parts in the page, which stays below 10 MB
+
 
 def means(account: Account, links: Links) -> list[Section]:
     """Return a section per metric: a table per task and protocol."""
@@ -26,21 +28,30 @@ def means(account: Account, links: Links) -> list[Section]:
 
 def parts(account: Account, links: Links) -> Section | None:
     """Return the tables of single structures, groups of them, and classes."""
-    found = [one for one in account.findings.tables.values() if one.by_part]
+    found = {n: one for n, one in account.findings.tables.items() if one.by_part}
     if not found:
         return None
-    body = [join(el("h3", one.title), _blocks(account, one, links)) for one in found]
+    body = [_titled(account, stem, one, links) for stem, one in found.items()]
     return Section("parts", "Structure by structure, class by class", join(*body))
 
 
 def gaps(account: Account, links: Links) -> Section | None:
     """Return the tables of differences between label budgets."""
-    found = [one for one in account.findings.tables.values() if one.kind == "gap"]
+    found = {n: one for n, one in account.findings.tables.items() if one.kind == "gap"}
     if not found:
         return None
-    parts = [join(el("h3", one.title), _blocks(account, one, links)) for one in found]
+    body = [_titled(account, stem, one, links) for stem, one in found.items()]
     lead = "The larger label budget minus the smaller, paired by case."
-    return Section("gaps", "What more labels bring", join(*parts), lead)
+    return Section("gaps", "What more labels bring", join(*body), lead)
+
+
+def _titled(account: Account, stem: str, one: Table, links: Links) -> Html:
+    """Return a table below its title; where it is too long, where to find it."""
+    if len(one.entries) <= _ENTRIES:
+        return join(el("h3", one.title), _blocks(account, one, links))
+    link = el("a", f"tables/{stem}.csv", href=f"tables/{stem}.csv")
+    size = f"{len(one.entries):,} numbers, too many for a page: "
+    return join(el("h3", one.title), el("p", size, link, " holds them."))
 
 
 def _blocks(account: Account, one: Table, links: Links) -> Html:

@@ -9,7 +9,7 @@ from .account import Account
 from .html import Html, el, join
 from .parts import Links, Section, column, method_name, notes, several, table
 
-_LISTED = 500  # rows of a sheet; tables/ holds all
+_LISTED = 400  # rows of a sheet; tables/ holds all
 # With more than a sheet can say.
 _SHOWN_ELSEWHERE = frozenset({"rank", "tests", "comparison"})
 
@@ -41,9 +41,16 @@ def sections(account: Account, links: Links) -> list[Section]:
 
 
 def _sheet(account: Account, sheet: Sheet, links: Links) -> Html:
-    parts = [
-        _part(account, sheet, heading, rows, links) for heading, rows in sheet.parts()
-    ]
+    parts: list[Html] = []
+    left = _LISTED
+    for heading, rows in sheet.parts():
+        if left > 0:
+            parts.append(_part(account, sheet, heading, rows[:left], links))
+            left -= len(rows)
+    if left < 0:
+        link = el("a", f"tables/{sheet.name}.csv", href=f"tables/{sheet.name}.csv")
+        size = f"The first {_LISTED} of {len(sheet.rows):,} rows; "
+        parts.append(el("p", size, link, " holds all."))
     return join(el("h3", sheet.title), *parts, notes(sheet.notes))
 
 
@@ -67,7 +74,7 @@ def _part(
         for c in columns
     ]  # fmt: skip
     body = []
-    for row in rows[:_LISTED]:
+    for row in rows:
         pair = (str(row.values.get("method")), str(row.values.get("encoder")))
         cells = [_cell(c, row, numeric) for c in columns]
         cells.append(el("td", _origin(links, row)))
@@ -79,8 +86,6 @@ def _part(
                data_task=row.values.get("task"))
         )  # fmt: skip
     caption = join(el("b", heading) if heading else sheet.title)
-    if len(rows) > _LISTED:
-        caption = join(caption, f", the first {_LISTED} of {len(rows):,} rows")
     return table(caption, [*head, column("from")], body, kind="scores list")
 
 

@@ -183,6 +183,8 @@ def test_above_a_limit_the_page_lists_groups(shared, monkeypatch):
 
     monkeypatch.setattr(register, "_ROWS", 5)
     text = write_page(Account(shared.findings))
-    assert "Above 5 the page lists groups; cells.csv lists each." in text
+    assert "Above 5 the page lists them by group; cells.csv holds each." in text
     assert "2 of 2 published" in text
+    for key in shared.findings.done.evaluate_key:
+        assert key[:16] in text
     Page(text)
