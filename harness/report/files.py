@@ -20,5 +20,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         draft.write_bytes(data)
         draft.replace(path)
     except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): choose another folder"
+        msg = (
+            f"{path} cannot be written ({error.strerror}): choose another folder with "
+            "--out"
+        )
         raise UserError(msg) from error

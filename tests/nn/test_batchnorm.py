@@ -6,7 +6,7 @@ from torch import nn
 
 from harness.nn.batchnorm import BatchNorm, use_batch_statistics
 
-from .ranks import in_ranks
+from ..ranks import in_ranks
 
 
 def data(*shape):

@@ -7,7 +7,7 @@ import torch
 
 from harness.nn.contrast import info_nce, negative_cosine, nt_xent, swapped_ce
 
-from .ranks import in_ranks
+from ..ranks import in_ranks
 
 
 def rng(seed=0):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+from harness.registry.modules import load_module
 from harness.schema.cases import CaseRef
 from harness.schema.task import TaskSpec
 from harness.volumes.raw import RawCase
@@ -24,9 +24,8 @@ def load_spec(name: str) -> TaskSpec:
 
 @cache
 def load_generator(stem: str) -> ModuleType:
-    module = importlib.import_module(f"tasks.{stem}")
-    assert Path(module.__file__).parent == TASKS
-    return module
+    # Not a plain import: another test may have left a content folder of its own behind.
+    return load_module([TASKS.parent], "tasks", stem)
 
 
 @cache
