@@ -31,10 +31,16 @@ COMMANDS = [RUN, ("validate",), ("plan",)]
 # -- the benchmark file -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ("status",), ("report",), ("verify",)])
+@pytest.mark.parametrize("command", [*COMMANDS, ("status",), ("verify",)])
 def test_a_missing_benchmark_file(user, command):
     (said,) = refused(user, *command, "-b", "nowhere.yaml")
     assert said == ("nowhere.yaml does not exist: name a benchmark file with -b FILE.")
+
+
+def test_a_report_needs_a_benchmark_file_or_results(user):
+    (said,) = refused(user, "report", "-b", "nowhere.yaml")
+    assert said.startswith("there is no nowhere.yaml and no results folder ")
+    assert said.endswith("name one of them with -b FILE or --results DIR")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
