@@ -119,7 +119,10 @@ def test_the_rest_waits_for_the_canary(slurm, workshop, drained, do):
     assert sorted(started[1:]) == ([] if do == "fail" else ["adapt:c0", "adapt:c1"])
 
 
-def test_no_more_jobs_are_queued_than_the_profile_allows(slurm, workshop, queue):
+def test_no_more_jobs_are_queued_than_the_profile_allows(
+    slurm, workshop, queue, drained
+):
+    drained()  # (what an earlier test cancelled may be there still)
     for number in range(5):
         workshop.cell(f"c{number}")
     said, most = [], 0
