@@ -31,16 +31,15 @@ COMMANDS = [RUN, ("validate",), ("plan",)]
 # -- the benchmark file -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ("status",), ("verify",)])
+@pytest.mark.parametrize("command", [*COMMANDS, ("status",), ("report",)])
 def test_a_missing_benchmark_file(user, command):
     (said,) = refused(user, *command, "-b", "nowhere.yaml")
     assert said == ("nowhere.yaml does not exist: name a benchmark file with -b FILE.")
 
 
-def test_a_report_needs_a_benchmark_file_or_results(user):
-    (said,) = refused(user, "report", "-b", "nowhere.yaml")
-    assert said.startswith("there is no nowhere.yaml and no results folder ")
-    assert said.endswith("name one of them with -b FILE or --results DIR")
+def test_verify_needs_results_and_no_benchmark_file(user):
+    (said,) = refused(user, "verify", "-b", "nowhere.yaml")
+    assert said.endswith("is no folder: name a results folder with --results DIR")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
