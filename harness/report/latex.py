@@ -18,6 +18,8 @@ _SPECIAL = {
     "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
 }  # fmt: skip
 
+_TABLE = str.maketrans(_SPECIAL)
+
 
 def render(table: Table | Sheet) -> str:
     r"""Return table environments for \input; the document uses booktabs."""
@@ -31,7 +33,7 @@ def render(table: Table | Sheet) -> str:
 
 def escape(text: str) -> str:
     """Return text that LaTeX prints as it stands; other letters need its fonts."""
-    return "".join(_SPECIAL.get(mark, mark) for mark in text)
+    return text.translate(_TABLE)
 
 
 def _block(table: Table, block: Block) -> str:

@@ -180,10 +180,11 @@ def _md_row(texts: Sequence[str]) -> str:
     return "| " + " | ".join(texts) + " |"
 
 
+_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\|*_`<"})
+
+
 def _escape(text: str) -> str:
-    for mark in "\\|*_`<":
-        text = text.replace(mark, "\\" + mark)
-    return text
+    return text.translate(_MARKS)
 
 
 # -- for programs ---------------------------------------------------------------------

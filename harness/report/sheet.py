@@ -81,8 +81,10 @@ class Sheet:
             yield "", self.rows
             return
         split = self.split
-        for heading in dict.fromkeys(str(row.values.get(split)) for row in self.rows):
-            mine = [r for r in self.rows if str(r.values.get(split)) == heading]
+        grouped: dict[str, list[Row]] = {}
+        for row in self.rows:
+            grouped.setdefault(str(row.values.get(split)), []).append(row)
+        for heading, mine in grouped.items():
             yield heading, tuple(mine)
 
     @property
