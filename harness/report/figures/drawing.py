@@ -149,6 +149,7 @@ def inline_svg(drawing: Drawing) -> str:
         lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
         text,
     )
+    text = re.sub(r">\s+<", "><", text).replace("xlink:href", "href")
     for colour, name in _COLOURS.items():
         text = text.replace(colour, f"var(--fig-{name})")
     text = text.replace("'DejaVu Sans'", "var(--fig-font)")
@@ -159,7 +160,7 @@ def inline_svg(drawing: Drawing) -> str:
     named = f"{mine}-t {mine}-d"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" '
-        f'xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{view}" '
+        f'viewBox="{view}" '
         f'style="max-width:{width * 1.25:.0f}px" role="img" aria-labelledby="{named}">'
         f'<title id="{mine}-t">{escape(drawing.title)}</title>'
         f'<desc id="{mine}-d">{escape(drawing.alt)}</desc>{body}'

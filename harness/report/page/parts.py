@@ -63,6 +63,7 @@ class Links:
         )  # fmt: skip
 
 
+_EMBEDDED = 30_000  # bytes of data that lie in the page; more lies in figures/
 GROUP = ("method", "encoder", "task", "protocol", "label_budget")
 
 
@@ -85,7 +86,7 @@ def figure(drawing: Drawing) -> Html:
     link = el(
         "a", "Data (CSV)", download=f"{drawing.name}.csv",
         href=f"data:text/csv;base64,{b64encode(data).decode()}",
-    ) if len(data) < 60_000 else el(
+    ) if len(data) < _EMBEDDED else el(
         "a", "Data (CSV)", href=f"figures/{drawing.name}.csv"
     )  # fmt: skip
     words = el("figcaption", el("b", f"{drawing.title}. "), drawing.caption, " ", link)
