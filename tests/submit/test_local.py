@@ -190,7 +190,9 @@ def test_interrupting_ends_the_workers_and_a_rerun_goes_on(workshop, tmp_path, n
     script = tmp_path / "main.py"
     script.write_text(
         textwrap.dedent(f"""
-        import sys
+        import signal, sys
+        # (what runs in the background of a script inherits an ignored Ctrl-C)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.path[:0] = [{ROOT!r}, {HERE!r}]
         from stub_runner import RUNNER, Workshop
         from harness.submit.local import Local
