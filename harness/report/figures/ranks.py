@@ -17,6 +17,7 @@ from .drawing import Drawing, NothingToDraw, Sketch
 from .style import GRID, INK, MUTED, Looks, panels
 
 _ROWS = 40  # of a heat map; above, protocols and budgets of a task are averaged
+_LETTER = 0.085  # inches that a letter of a row's name takes, at most
 
 
 def sketches(findings: Findings) -> list[Sketch]:
@@ -49,7 +50,9 @@ def rank_map(findings: Findings, metric: Measure, name: str) -> Drawing:
     order = np.argsort(found.rank, kind="stable")
     rows, columns = found.of_block.shape
     height = 0.9 + 0.26 * (rows + 1)
-    figure, (axes,) = panels(1, width=2.6 + 0.62 * columns, height=height)
+    # Names of rows are as long as a task, a protocol and a budget together.
+    margin = max(2.6, 0.6 + _LETTER * max(map(len, _names(found))))
+    figure, (axes,) = panels(1, width=margin + 0.62 * columns, height=height)
     _heat(axes, found, order, findings.looks)
     what = "task with a protocol and a label budget"
     if merged:
@@ -87,6 +90,11 @@ def _frame(found: Ranking) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _names(found: Ranking) -> list[str]:
+    """Return what stands beside each row."""
+    return ["mean rank", *(" ".join(b).replace(" * *", "") for b in found.blocks)]
+
+
 def _heat(axes: Any, found: Ranking, order: np.ndarray, looks: Looks) -> None:
     import seaborn
 
@@ -94,13 +102,17 @@ def _heat(axes: Any, found: Ranking, order: np.ndarray, looks: Looks) -> None:
     values = np.vstack([found.rank[order], found.of_block[:, order]])
     texts = [[f"{v:.2f}" for v in values[0]]]
     texts += [[f"{v:g}" for v in row] for row in values[1:]]
-    names = ["mean rank", *(" ".join(b).replace(" * *", "") for b in found.blocks)]
+    # seaborn draws once before the labels are turned, when there may be no room for them.
+    figure = axes.figure
+    layout = figure.get_layout_engine()
+    figure.set_layout_engine("none")
     seaborn.heatmap(
         values, ax=axes, vmin=1, vmax=max(len(order), 2), cmap=shade, cbar=False,
         annot=np.array(texts), fmt="", linewidths=0.7, linecolor=GRID,
-        annot_kws={"size": 8}, yticklabels=names,
+        annot_kws={"size": 8}, yticklabels=_names(found),
         xticklabels=[looks[found.methods[m]].label for m in order],
     )  # fmt: skip
+    figure.set_layout_engine(layout)
     axes.axhline(1, color=INK, linewidth=1.2)
     axes.tick_params(length=0, labelcolor=INK, labeltop=True, labelbottom=False)
     axes.tick_params(axis="y", rotation=0)
