@@ -7,7 +7,7 @@ A CSV file with a header, one printed number a line; columns may stand in any or
     method, task, protocol, label_budget     as in the benchmark file
     metric         a metric of the task, such as dice
     value          as printed, in the metric's unit (Dice and AUC in [0, 1], HD95 in mm)
-    encoder, low, high    optional: empty or absent where the paper does not say
+    encoder, low, high, sd, note    optional: empty or absent where the paper does not say
 
 Lines that begin with # are comments.
 """
@@ -27,8 +27,9 @@ from .table import NAMES, RANGES
 NEEDED = (
     "paper", "place", "method", "task", "protocol", "label_budget", "metric", "value",
 )  # fmt: skip
-OPTIONAL = ("encoder", "low", "high")
-_NUMBERS = ("value", "low", "high")
+OPTIONAL = ("encoder", "low", "high", "sd", "note")
+_NUMBERS = ("value", "low", "high", "sd")
+_BOUNDED = ("value", "low", "high")
 
 
 def read_literature(path: Path) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def _number(path: Path, line: int, name: str, text: object) -> float | None:
 
 def _in_range(path: Path, line: int, metric: str, row: dict[str, object]) -> None:
     bounds = next(limits for name, limits in RANGES.items() if name == metric)
-    for name in _NUMBERS:
+    for name in _BOUNDED:
         value = row[name]
         if isinstance(value, float) and not bounds[0] <= value <= bounds[1]:
             msg = (
