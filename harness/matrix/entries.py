@@ -12,7 +12,7 @@ from ..registry.yamlfile import Document, Loc, read_yaml
 from ..registry.yamlwords import brief
 from ..schema.task import TIERS, Tier
 
-RESERVED = ("extends", "tiers", "corpus", "init")
+RESERVED = ("extends", "tiers", "corpus", "init", "protocols")
 MAX_CHAIN = 16
 
 
@@ -53,6 +53,11 @@ class Chain:
         """Return the last layer that names an earlier stage, and what it says."""
         found = [layer for layer in self.layers if "init" in layer.body]
         return (found[-1], found[-1].body["init"]) if found else None
+
+    def protocols(self) -> tuple[Layer, Any] | None:
+        """Return the last layer that says which protocols to run, and what it says."""
+        found = [layer for layer in self.layers if "protocols" in layer.body]
+        return (found[-1], found[-1].body["protocols"]) if found else None
 
     def tiers(self) -> set[Tier]:
         """Return the tiers that any layer has settings for."""

@@ -161,14 +161,15 @@ def _data_roots(path: Path, file: BenchmarkFile, content: Content) -> tuple[Path
 
 
 def _check_size(document: Document, matrix: Matrix) -> None:
-    per_task = sum(len(task.protocols) * len(task.budgets) for task in matrix.tasks)
-    seeds = len(matrix.seeds)
-    draws = sum(
-        seeds * (1 if isinstance(matrix.pretraining_seeds, str) or not method.pretrains
-                 else len(matrix.pretraining_seeds))
-        for method in matrix.methods
-    )  # fmt: skip
-    cells = per_task * matrix.folds * draws
+    cells = 0
+    for method in matrix.methods:
+        shared = isinstance(matrix.pretraining_seeds, str) or not method.pretrains
+        draws = 1 if shared else len(matrix.pretraining_seeds)
+        per_draw = sum(
+            len(matrix.protocols_of(method, task)) * len(task.budgets)
+            for task in matrix.tasks
+        )
+        cells += per_draw * draws * len(matrix.seeds) * matrix.folds
     if cells > MAX_CELLS:
         document.mistake((), f"{cells} cells are more than the {MAX_CELLS} allowed")
         raise Mistakes(document.mistakes)

@@ -36,6 +36,7 @@ class MethodEntry:
     settings: Mapping[str, Any]
     corpus: Corpus | None
     init: MethodEntry | None = None  # the stage whose encoder pretraining starts from
+    protocols: tuple[str, ...] | None = None  # the only ones it is run with; none: all
 
     @property
     def encoder(self) -> Mapping[str, Any]:
@@ -51,11 +52,15 @@ class MethodEntry:
 
 @dataclass(frozen=True)
 class ProtocolEntry:
-    """One entry under protocols: `base` is the protocol that it sets."""
+    """One entry under protocols: `base` is the protocol that it sets.
+
+    crop: what its networks see, where it is not the task's.
+    """
 
     name: str
     base: str
     settings: ProtocolSettings
+    crop: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,12 @@ class Matrix:
         )
         chosen = self.chosen_pretraining_seeds
         return tuple(each for each in all_seeds if chosen is None or each in chosen)
+
+    def protocols_of(self, method: MethodEntry, task: TaskEntry) -> tuple[str, ...]:
+        """Return the protocols that a method is run with on a task."""
+        if method.protocols is None:
+            return task.protocols
+        return tuple(each for each in task.protocols if each in method.protocols)
 
     def subset_seed(self, seed: int) -> int:
         """Return the seed that draws the label subset of a cell."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..registry.content import Content
 from ..registry.describe import Answer, Request, describe
+from ..registry.explain import unknown
 from ..registry.yamlfile import Document
+from ..registry.yamlwords import brief
 from ..schema.identity import canonical_json
 from .entries import Chain, ChainBuilder
 from .matrix import Corpus, MethodEntry, TaskEntry
@@ -52,7 +54,8 @@ def resolve_methods(
             entry = _entry(chain, settings[chain.name], answer, corpora)
             if entry is not None:
                 _check_dims(chain, entry, tasks, corpora)
-                entries[chain.name] = chain, entry
+                kept = _protocols(chain, file, tasks)
+                entries[chain.name] = chain, replace(entry, protocols=kept)
     for name in list(entries):
         _join(name, entries, ())
     found = [entries[chain.name] for chain in listed if chain.name in entries]
@@ -140,6 +143,34 @@ def _entry(
         settings=settings,
         corpus=corpus,
     )
+
+
+def _protocols(
+    chain: Chain, file: BenchmarkFile, tasks: Sequence[TaskEntry]
+) -> tuple[str, ...] | None:
+    """Return the protocols that an entry restricts itself to; None for no restriction."""
+    asked = chain.protocols()
+    if asked is None:
+        return None
+    layer, value = asked
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        wrong = "protocols: expected a list of protocols of this file"
+        layer.fault(("protocols",), f"{wrong}, not {brief(value)}")
+        return None
+    for index, name in enumerate(names):
+        loc = ("protocols", index) if isinstance(value, list) else ("protocols",)
+        if not isinstance(name, str) or name not in file.protocols:
+            layer.fault(loc, unknown("protocol", str(name), file.protocols))
+        elif name in names[:index]:
+            layer.fault(loc, f"protocols: {name} stands twice")
+    kept = tuple(name for name in names if name in file.protocols)
+    if kept and tasks and not any(set(kept) & set(task.protocols) for task in tasks):
+        layer.fault(
+            ("protocols",),
+            f"no task is run with {' or '.join(kept)}: {chain.name} would have no cell",
+        )
+    return kept
 
 
 def _check_dims(

@@ -35,7 +35,8 @@ def resolve_protocols(
         entry = _entry(Layer(document, layer.loc, own), name, base, file.tier)
         if entry is None:
             continue
-        identity = canonical_json([base, entry.settings.model_dump(mode="json")])
+        settings = entry.settings.model_dump(mode="json")
+        identity = canonical_json([base, settings, entry.crop])
         if identity in seen:
             layer.fault(
                 (), f"protocols {seen[identity]} and {name} are the same: remove one"
@@ -58,6 +59,7 @@ def _entry(layer: Layer, name: str, base: str, tier: Tier) -> ProtocolEntry | No
     entry = None
     for each in sorted({tier, *mentioned}, key=lambda found: found != tier):
         data = {**model.tiers.get(each, {}), **at_tier(layer.body, each)}
+        crop = _crop(layer, name, data.pop("crop", None), each)
         try:
             settings = model.model_validate(data)
         except ValidationError as error:
@@ -68,6 +70,27 @@ def _entry(layer: Layer, name: str, base: str, tier: Tier) -> ProtocolEntry | No
                 layer.fault(where, f"{name}: {sentence}")
         else:
             entry = entry or (
-                ProtocolEntry(name, base, settings) if each == tier else None
+                ProtocolEntry(name, base, settings, crop) if each == tier else None
             )
     return entry
+
+
+def _crop(layer: Layer, name: str, value: Any, tier: Tier) -> tuple[int, ...] | None:
+    """Return the crop that an entry asks for instead of the task's; None for none."""
+    if value is None:
+        return None
+    whole = isinstance(value, list) and all(
+        isinstance(side, int) and not isinstance(side, bool) and side > 0
+        for side in value
+    )
+    if whole and len(value) in (2, 3):
+        return tuple(value)
+    own = layer.body.get("tiers")
+    of_tier = own.get(tier) if isinstance(own, Mapping) else None
+    inside = isinstance(of_tier, Mapping) and "crop" in of_tier
+    layer.fault(
+        ("tiers", tier, "crop") if inside else ("crop",),
+        f"{name}: crop: expected three sides in voxels (two in 2-D) such as "
+        f"[96, 96, 96], not {brief(value)}",
+    )
+    return None

@@ -212,5 +212,11 @@ def _protocols(
             )
         elif each in kept:
             layer.fault(loc, f"protocols: {each} stands twice")
+        elif (crop := protocols[each].crop) and len(crop) != spec.dims:
+            layer.fault(
+                loc,
+                f"protocol {each} has a crop of {len(crop)} sides, and "
+                f"{layer.loc[-1]} is {spec.dims}-D",
+            )
         kept[each] = None
     return tuple(kept)

@@ -43,7 +43,7 @@ class Keys:
         """Yield the cells: methods, tasks, protocols, budgets in the file's order."""
         for method in self.matrix.methods:
             for task in self.matrix.tasks:
-                for protocol in task.protocols:
+                for protocol in self.matrix.protocols_of(method, task):
                     yield from self._cells(method, task, protocol)
 
     def _cells(

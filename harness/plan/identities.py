@@ -78,11 +78,11 @@ class Parts:
         """Return what an adaptation is told beside data and seed."""
 
         def build() -> dict[str, Any]:
-            settings = self.matrix.protocols[protocol].settings
+            entry = self.matrix.protocols[protocol]
             return {
-                "protocol": settings.model_dump(mode="json"),
+                "protocol": entry.settings.model_dump(mode="json"),
                 "encoder": dict(method.encoder),
-                "crop": list(task.crop),
+                "crop": list(entry.crop or task.crop),
                 "classes": task.spec.classes,
                 "channels": len(task.spec.channels),
                 "task_kind": task.spec.kind,
