@@ -35,7 +35,7 @@ def test_a_later_layer_says_it_anew(bench):
 def test_what_is_wrong_with_the_protocols_of_a_method(bench):
     def said(protocols, tasks="[organs]"):
         text = _text(f"{{plain: {{protocols: {protocols}}}}}")
-        return bench.mistakes(text.replace("[organs]\n", f"{tasks}\n"))[0][1]
+        return bench.mistakes(text.replace("tasks: [organs]", f"tasks: {tasks}"))[0][1]
 
     assert said("[finetun]").startswith("unknown protocol 'finetun'. Did you mean")
     assert said("[]") == "protocols: expected a list of protocols of this file, not []"
