@@ -9,9 +9,12 @@ On a ViT the class token is its own, block 9 of 12 stands for stage 3 and block 
 Where the paper is silent or contradicts itself this follows METHODS 6: sums run over
 prototypes, not tokens (#1); losses weigh hidden units (#2); attention comes from the
 noisy pass (#3, `attention_source`); both views take both parts (#4, `symmetric`); hints
-come out of the first ranks (#5); seven tenths are dropped (#6); the student gets a token,
-the teacher zeros (#7); means over hidden units (#8); patches pass a prototype head (#9,
-`patch_head`).
+come out of the first ranks (#5); seven tenths are dropped, as whole mask units (#6,
+`patch_dropout_unit`); the student gets a token, the teacher zeros (#7); means over hidden
+units (#8); patches pass a prototype head (#9, `patch_head`).
+
+Attention of a teacher that misses seven tenths is noisy itself: the curve `overlap` shows
+how much of what it finds a clean pass finds too (METHODS 1.19, pitfalls).
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from harness.nn.features import Features, Fill
 from harness.nn.heads import LinearHead, VoxelHead
 from harness.nn.losses import masked_l1, soft_ce
 from harness.nn.mask_rules import MaskSettings, draw_mask
-from harness.nn.masking import random_units, upsample_units
+from harness.nn.masking import random_units, shared_ranks, upsample_units
 from harness.nn.settings import (
     EncoderSettings,
     SemanticSettings,
@@ -41,6 +44,8 @@ from harness.nn.settings import (
 )
 from harness.nn.views import random_view
 from harness.schema.task import Closed
+
+_POINTS = 50  # of the curve that shows how much attention of both passes overlaps
 
 
 class LossWeights(Closed):
@@ -66,6 +71,9 @@ class DAGMaNSettings(DistillationSettings):
     noisy_teacher: bool = Field(default=True, description="METHODS 1.19")
     patch_dropout: float = Field(
         0.7, gt=0, lt=1, description="share that the noisy teacher misses; METHODS 6 #6"
+    )
+    patch_dropout_unit: Literal["mask_unit", "stem_token"] = Field(
+        "mask_unit", description="what is dropped as a whole; METHODS 6 #6"
     )
     attention_source: Literal["noisy", "clean"] = Field(
         "noisy", description="which pass of the teacher guides masks; METHODS 6 #3"
@@ -234,7 +242,7 @@ class DAGMaN(Method):
             [random_view(batch.volumes, cfg.crop, rng) for _ in range(2)]
         )  # (2B, C, *crop): views u, then views v
         t = self._teach(x, rng)
-        hidden = self._mask(x, t, rng)  # (2B, *units)
+        hidden, overlap = self._mask(x, t, rng)  # (2B, *units)
         seen = slice(None) if cfg.symmetric else slice(b)
         own, hidden = x[seen], hidden[seen]
         s: _Seen = self.student(own, hidden, rng, rests=cfg.rests(self.step))
@@ -259,30 +267,44 @@ class DAGMaN(Method):
         total = torch.stack(
             [weights[name] * term for name, term in terms.items()]
         ).sum()
+        terms.update(overlap)
         return Loss(total, {name: term.detach() for name, term in terms.items()})
 
     def _teach(self, x: Tensor, rng: torch.Generator) -> _Seen:
         """Return what the teacher sees of both views, with patches dropped if noisy."""
         seen: _Seen
-        if self.settings.noisy_teacher:
-            dropped = random_units(
-                len(x), self._grid(x), self.settings.patch_dropout, rng, x.device
-            )
+        cfg, encoder = self.settings, self.student.encoder
+        if cfg.noisy_teacher:
+            whole = cfg.patch_dropout_unit == "mask_unit"
+            grid = self._grid(x, encoder.unit if whole else cfg.encoder.patch)
+            dropped = random_units(len(x), grid, cfg.patch_dropout, rng, x.device)
             seen = self.teacher(x, dropped, fill="zero")
         else:
             seen = self.teacher(x)
         return seen
 
-    def _mask(self, x: Tensor, t: _Seen, rng: torch.Generator) -> Tensor:
-        """Return which units of both views the student does not see."""
-        cfg, attention = self.settings, t.features.attention
-        if cfg.mask.guided and cfg.noisy_teacher and cfg.attention_source == "clean":
-            clean: _Seen = self.teacher(x)
-            attention = clean.features.attention
-        return draw_mask(cfg.mask, len(x), self._grid(x), rng, attention, x.device)
+    def _mask(
+        self, x: Tensor, t: _Seen, rng: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return which units the student does not see, and the curve `overlap`.
 
-    def _grid(self, x: Tensor) -> list[int]:
-        return [side // self.student.encoder.unit for side in x.shape[2:]]
+        Its point takes a pass of the teacher over clean views, in one step of fifty,
+        unless that pass guides the mask anyway.
+        """
+        cfg, attention, overlap = self.settings, t.features.attention, {}
+        guides = cfg.attention_source == "clean"
+        due = self.step % max(1, cfg.steps // _POINTS) == 0
+        if cfg.mask.guided and cfg.noisy_teacher and (guides or due):
+            clean = self.teacher(x).features.attention
+            most = cfg.mask.bounds[1]
+            overlap = {"overlap": shared_ranks(attention, clean, most).mean()}
+            attention = clean if guides else attention
+        grid = self._grid(x, self.student.encoder.unit)
+        return draw_mask(cfg.mask, len(x), grid, rng, attention, x.device), overlap
+
+    @staticmethod
+    def _grid(x: Tensor, side: int) -> list[int]:
+        return [length // side for length in x.shape[2:]]
 
     def after_step(self, step: int, total: int) -> None:
         """Move the centres and the teacher; `step` is global (0-based)."""

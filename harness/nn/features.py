@@ -89,9 +89,10 @@ class Encoder(nn.Module):
         """Encode images of any size; a side that does not divide is padded with zeros.
 
         x: (B, C, *sides), intensities in [0, 1]. mask_units: bool (B, *units), True =
-        hidden, where a unit is a cube (square) of `unit` voxels; `fill` says what stands
-        there. rng: draws of drop path in training; without it they come from the
-        generator made at construction.
+        hidden, where a unit is a cube (square) of `unit` voxels, or of `settings.patch`
+        if there is one for each token of the stem; `fill` says what stands there. rng:
+        draws of drop path in training; without it they come from the generator made at
+        construction.
         """
         raise NotImplementedError
 

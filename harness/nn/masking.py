@@ -133,6 +133,17 @@ def attended_units(
     return ((rank >= hints) & (rank < counts)).view(attention.shape)
 
 
+def shared_ranks(one: Tensor, other: Tensor, share: float) -> Tensor:
+    """Part of the `share` most attended units of one that are those of the other too.
+
+    From 0 to 1; about `share` where the two have nothing to do with each other. one,
+    other: (B, *grid); share in (0, 1]. Returns (B,).
+    """
+    count = math.ceil(share * one[0].numel())
+    tops = [ranks(-each.detach().flatten(1)) < count for each in (one, other)]
+    return (tops[0] & tops[1]).sum(dim=1) / count
+
+
 def reveal(
     hidden: Tensor, attention: Tensor, counts: Tensor, rng: torch.Generator, top: float
 ) -> Tensor:

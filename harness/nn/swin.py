@@ -117,8 +117,9 @@ class Swin(Encoder):
     def _hide(self, tokens: Tensor, mask_units: Tensor, fill: Fill) -> Tensor:
         """Put the mask token or zeros where `mask_units` (B, *units) says hidden."""
         grid = tokens.shape[1:-1]
-        factor = self.unit // self.settings.patch
-        hidden = spread(mask_units, factor)
+        hidden = mask_units
+        if hidden.shape[1:] != grid:  # else there is a decision for every token
+            hidden = spread(mask_units, self.unit // self.settings.patch)
         if any(have < want for have, want in zip(hidden.shape[1:], grid, strict=True)):
             msg = (
                 f"a mask of {tuple(mask_units.shape[1:])} units of {self.unit} voxels "

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from harness.nn.masking import random_units, upsample_units
+from harness.nn.masking import random_units, shared_ranks, upsample_units
 
 
 def rng(seed=0):
@@ -59,3 +59,13 @@ def test_voxels_of_a_unit_share_its_decision():
             for h in range(12):
                 for w in range(16):
                     assert voxels[b, 0, d, h, w] == mask[b, d // 4, h // 4, w // 4]
+
+
+def test_shared_ranks_of_two_maps_by_hand():
+    one = torch.tensor([[[4.0, 3.0], [2.0, 1.0]]] * 3)
+    other = torch.tensor(
+        [[[4.0, 3.0], [2.0, 1.0]], [[4.0, 1.0], [3.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]]
+    )
+    assert shared_ranks(one, other, 0.5).tolist() == [1.0, 0.5, 0.0]
+    assert shared_ranks(one, other, 0.51).tolist() == pytest.approx([1, 2 / 3, 2 / 3])
+    assert shared_ranks(one, other, 1.0).tolist() == [1.0, 1.0, 1.0]

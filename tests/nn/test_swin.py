@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from harness.nn import attention
 from harness.nn.build import build_encoder
+from harness.nn.masking import spread
 from harness.nn.swin import Swin, SwinSettings
 
 SMALL = {"width": 4, "depths": (2, 2), "heads": (1, 2), "window": 2, "drop_path": 0.0}
@@ -173,6 +174,24 @@ def test_hidden_units_are_replaced_by_the_mask_token():
     again = model(changed[None, None], mask_units=hidden)
     assert torch.equal(again.maps[-1], features.maps[-1])
     assert not torch.equal(model(changed[None, None]).maps[-1], features.maps[-1])
+
+
+def test_single_tokens_of_the_stem_can_be_hidden():
+    model = swin().double()
+    volume = torch.rand(1, 1, 12, 8, 8, generator=rng(2), dtype=torch.float64)
+    units = torch.rand(1, 3, 2, 2, generator=rng(3)) < 0.5
+    tokens = spread(units, 2)  # a unit of 4 voxels has two tokens along each axis
+    want, got = model(volume, mask_units=units), model(volume, mask_units=tokens)
+    assert torch.equal(want.maps[-1], got.maps[-1])
+
+    tokens = torch.zeros(1, 6, 4, 4, dtype=torch.bool)
+    tokens[0, 0, 2, 1] = True
+    changed = volume.clone()
+    changed[..., 0:2, 4:6, 2:4] += 1  # its voxels
+    want, got = (model(x, mask_units=tokens, fill="zero") for x in (volume, changed))
+    assert torch.equal(want.maps[0], got.maps[0])
+    changed[..., 0:2, 4:6, 4:6] += 1  # those of a neighbour
+    assert not torch.equal(model(changed, mask_units=tokens).maps[0], got.maps[0])
 
 
 # ---------------------------------------------------------------------- MONAI
