@@ -54,13 +54,20 @@ class MethodEntry:
 class ProtocolEntry:
     """One entry under protocols: `base` is the protocol that it sets.
 
-    crop: what its networks see, where it is not the task's.
+    crop: what its networks see, where it is not the task's; 'pretrained': what the
+    method's encoder was pretrained on, where it has been.
     """
 
     name: str
     base: str
     settings: ProtocolSettings
-    crop: tuple[int, ...] | None = None
+    crop: tuple[int, ...] | Literal["pretrained"] | None = None
+
+    def crop_of(self, method: MethodEntry, task: TaskEntry) -> tuple[int, ...]:
+        """Return the sides that networks of a method see on a task, in voxels."""
+        if self.crop == "pretrained":
+            return tuple(method.settings.get("crop") or task.crop)
+        return self.crop or task.crop
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -75,10 +75,14 @@ def _entry(layer: Layer, name: str, base: str, tier: Tier) -> ProtocolEntry | No
     return entry
 
 
-def _crop(layer: Layer, name: str, value: Any, tier: Tier) -> tuple[int, ...] | None:
+def _crop(
+    layer: Layer, name: str, value: Any, tier: Tier
+) -> tuple[int, ...] | Literal["pretrained"] | None:
     """Return the crop that an entry asks for instead of the task's; None for none."""
     if value is None:
         return None
+    if value == "pretrained":
+        return "pretrained"
     whole = isinstance(value, list) and all(
         isinstance(side, int) and not isinstance(side, bool) and side > 0
         for side in value
@@ -91,6 +95,6 @@ def _crop(layer: Layer, name: str, value: Any, tier: Tier) -> tuple[int, ...] | 
     layer.fault(
         ("tiers", tier, "crop") if inside else ("crop",),
         f"{name}: crop: expected three sides in voxels (two in 2-D) such as "
-        f"[96, 96, 96], not {brief(value)}",
+        f"[96, 96, 96], or pretrained, not {brief(value)}",
     )
     return None

@@ -212,7 +212,7 @@ def _protocols(
             )
         elif each in kept:
             layer.fault(loc, f"protocols: {each} stands twice")
-        elif (crop := protocols[each].crop) and len(crop) != spec.dims:
+        elif isinstance(crop := protocols[each].crop, tuple) and len(crop) != spec.dims:
             layer.fault(
                 loc,
                 f"protocol {each} has a crop of {len(crop)} sides, and "

@@ -82,7 +82,7 @@ class Parts:
             return {
                 "protocol": entry.settings.model_dump(mode="json"),
                 "encoder": dict(method.encoder),
-                "crop": list(entry.crop or task.crop),
+                "crop": list(entry.crop_of(method, task)),
                 "classes": task.spec.classes,
                 "channels": len(task.spec.channels),
                 "task_kind": task.spec.kind,

@@ -61,7 +61,7 @@ def test_a_crop_that_is_none(bench):
 
     assert said("[24, 0, 24]")[1] == (
         "finetune: crop: expected three sides in voxels (two in 2-D) such as "
-        "[96, 96, 96], not [24, 0, 24]"
+        "[96, 96, 96], or pretrained, not [24, 0, 24]"
     )
     assert "not 24" in said("24")[1]
     assert said("[24, 24]")[1] == (
@@ -74,3 +74,14 @@ def test_the_crop_of_a_tier(bench):
     assert bench.load(_text("{plain: }", tiers)).protocols["finetune"].crop == (
         20, 20, 20,
     )  # fmt: skip
+
+
+def test_the_crop_that_a_method_was_pretrained_at(bench):
+    text = _text(
+        "{plain: , masked: {crop: [48, 48, 48], region: [48, 48, 48]}}",
+        "{finetune: {crop: pretrained}}",
+    )
+    plan = make_plan(bench.load(text))
+    plain, masked = (plan.spec(cell.adapt_key) for cell in plan.cells)
+    assert plain["identity"]["settings"]["crop"] == [16, 16, 16]  # the task's
+    assert masked["identity"]["settings"]["crop"] == [48, 48, 48]
