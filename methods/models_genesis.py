@@ -8,10 +8,10 @@ published code draws windows and boxes one by one, one pass does the whole batch
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from harness.api import Batch, Loss, Method, MethodSettings, Sides
@@ -20,6 +20,7 @@ from harness.nn.corrupt import a_few, boxes, draw_boxes, remap, shuffle_locally
 from harness.nn.decoder import build_decoder
 from harness.nn.draws import rows
 from harness.nn.intensity import sometimes, uniform
+from harness.nn.settings import doublings
 from harness.nn.views import random_view
 from harness.schema.task import Tier
 
@@ -66,6 +67,12 @@ class GenesisSettings(MethodSettings):
         "small": {**MethodSettings.tiers["small"], "region": (32, 32, 32)},
         "demo": {**MethodSettings.tiers["demo"], "region": (64, 64, 64)},
     }
+
+    @model_validator(mode="after")
+    def _can_be_decoded(self) -> Self:
+        if self.encoder.kind == "vit":
+            doublings(self.encoder.patch)
+        return self
 
 
 class ModelsGenesis(Method):

@@ -20,6 +20,7 @@ from .budgets import read_budgets
 from .claims import Names, read_claims
 from .clusters import check_shared
 from .filters import Filter, parse_filter
+from .fits import check_fits
 from .matrix import Matrix, MethodEntry, TaskEntry
 from .methods import resolve_methods
 from .model import BenchmarkFile
@@ -77,6 +78,7 @@ def load(
         claims=claims,
         style=file.style,
     )
+    check_fits(document, matrix)
     _check_size(document, matrix)
     return filtered(matrix, chosen)
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..schema.errors import UserError
 from .features import CONVOLUTION, Encoder, Features
 from .init import initialise
 from .norm import InstanceNorm
+from .settings import doublings
 
 # Width below which the network is a scaled-down one: there, half of it is used at full
 # resolution, where one thread would otherwise spend most of a step.
@@ -97,11 +97,7 @@ class PlainDecoder(nn.Module):
         base: int | None = None,
     ) -> None:
         super().__init__()
-        levels = patch.bit_length() - 1  # how often the deepest map is doubled
-        if patch != 2**levels or not 1 <= levels <= len(widths):
-            fits = ", ".join(str(2**n) for n in range(1, len(widths) + 1))
-            msg = f"segmentation with a plain encoder needs a patch of {fits}, not {patch}"
-            raise UserError(msg)
+        levels = doublings(patch)
         base = base or max(8, min(32, widths[-1] // 12))
         high = [base * 2**level for level in range(levels)]  # finest first
         self.image = _Residual(dims, channels, high[0])

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from harness.api import Batch
+from harness.api import Batch, resolve
 
-from .conftest import rng, tiny
+from .conftest import kind, rng, tiny
 
 
 @pytest.fixture
@@ -83,3 +84,9 @@ def test_cutting_out_leaves_zeros(volumes):
     changed = y != volumes
     assert changed.any()
     assert (y[changed] == 0).all()
+
+
+def test_a_patch_that_its_decoder_cannot_reach_voxels_from_is_refused():
+    encoder = {"kind": "vit", "patch": 32}
+    with pytest.raises(ValidationError, match="not 32; the nearest is 16"):
+        resolve(kind("models_genesis").Settings, "tiny", {"encoder": encoder})

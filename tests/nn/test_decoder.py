@@ -10,7 +10,6 @@ from harness.nn.build import build_encoder
 from harness.nn.decoder import POINTWISE, CnnDecoder, PlainDecoder, build_decoder
 from harness.nn.settings import SwinSettings, ViTSettings
 from harness.nn.swin import Swin
-from harness.schema.errors import UserError
 
 
 def rng(seed=0):
@@ -123,7 +122,7 @@ def test_a_plain_encoder_s_paper_decoder_has_the_published_channels():
 
 
 def test_a_patch_without_levels_is_refused():
-    with pytest.raises(UserError, match="needs a patch of 2, 4, 8, 16, not 12"):
+    with pytest.raises(ValueError, match="2, 4, 8 or 16, not 12; the nearest is 8"):
         plain(12)
 
 

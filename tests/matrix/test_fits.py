@@ -1,0 +1,43 @@
+"""What is right by itself and cannot be combined is refused before anything runs."""
+
+import pytest
+
+TEXT = """
+tier: tiny
+corpus: [{task}]
+methods:
+  small_patches: {{extends: either, encoder: {{kind: vit}}}}
+  odd_patches: {{extends: either, encoder: {{kind: vit, patch: {patch}}}}}
+  odd_stem: {{extends: either, encoder: {{kind: swin, patch: 4, depths: [2], heads: [1]}}}}
+protocols: [{protocol}]
+tasks: [{task}]
+"""
+
+
+@pytest.fixture
+def either(bench):
+    text = (bench.root / "methods/masked.py").read_text()
+    bench.add("methods/either.py", text.replace('("swin",)', '("swin", "vit")'))
+    return bench
+
+
+@pytest.mark.parametrize(("patch", "near"), [(4, None), (32, 16), (1, 2)])
+def test_a_convolutional_decoder_needs_a_patch_that_it_can_double_from(
+    either, patch, near
+):
+    text = TEXT.format(task="organs", protocol="finetune", patch=patch)
+    if near is None:
+        assert len(either.load(text).methods) == 3
+        return
+    assert either.mistakes(text) == [
+        (
+            6,
+            "odd_patches is run with finetune on organs: a convolutional decoder on a "
+            f"vit needs a patch of 2, 4, 8 or 16, not {patch}; the nearest is {near}",
+        )
+    ]
+
+
+def test_a_classification_needs_no_decoder(either):
+    text = TEXT.format(task="nodules", protocol="finetune", patch=32)
+    assert len(either.load(text).methods) == 3
