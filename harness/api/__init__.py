@@ -17,7 +17,7 @@ from .method import (
     Sides,
     TwoViewSettings,
 )
-from .resolve import resolve
+from .resolve import cut, resolve
 
 __all__ = [
     "BaselineSettings",
@@ -30,5 +30,6 @@ __all__ = [
     "MultiCropSettings",
     "Sides",
     "TwoViewSettings",
+    "cut",
     "resolve",
 ]

@@ -39,6 +39,37 @@ def resolve(
     return settings.model_validate({**merged, **own, "encoder": encoder})
 
 
+def cut(
+    settings: type[BaselineSettings],
+    tier: Tier,
+    overrides: Mapping[str, Any],
+    kept: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return overrides for a rehearsal: sizes and lengths are those of the tier.
+
+    What the tier sets, for the method or its encoder, is taken out of `overrides`, which
+    say what to run; `kept` was meant for this tier and stays.
+    """
+    small = settings.tiers.get(tier, {})
+    left = {key: value for key, value in overrides.items() if key not in small}
+    encoder = overrides.get("encoder")
+    if isinstance(encoder, Mapping):
+        default = settings.model_fields["encoder"].get_default(
+            call_default_factory=True
+        )
+        sizes = {
+            *encoder_tier(str(encoder.get("kind", default.kind)), tier),
+            *small.get("encoder", {}),
+        } - {"kind", "dims"}
+        encoder = {key: value for key, value in encoder.items() if key not in sizes}
+    if encoder:
+        left["encoder"] = encoder
+    own = kept.get("encoder")
+    if isinstance(own, Mapping) and isinstance(left.get("encoder"), Mapping):
+        return {**left, **kept, "encoder": {**left["encoder"], **own}}
+    return {**left, **kept}
+
+
 def _groups(settings: type[BaselineSettings]) -> dict[str, dict[str, Any]]:
     """Return what each group of settings but the encoder has by default."""
     defaults = {

@@ -44,6 +44,16 @@ class Chain:
             merged = merge(merged, _with_kind(part))
         return merged
 
+    def cut(self, tier: Tier) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of all layers: for every tier, and for this one alone."""
+        parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        for (_, prefix), part in self._parts(tier):
+            mine = parts[bool(prefix) and prefix[-2:] == ("tiers", tier)]
+            merged = merge(mine, _with_kind(part))
+            mine.clear()
+            mine.update(merged)
+        return parts
+
     def corpus(self) -> tuple[Layer, Any] | None:
         """Return the last layer that names a corpus, and what it says."""
         found = [layer for layer in self.layers if layer.body.get("corpus") is not None]
@@ -250,9 +260,15 @@ def check_tiers(layer: Layer) -> bool:
     return good
 
 
-def at_tier(body: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
-    """Return the settings of an entry with those of its `tiers` merged in."""
-    own = {key: value for key, value in body.items() if key != "tiers"}
+def at_tier(
+    body: Mapping[str, Any], tier: Tier, without: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the settings of an entry with those of its `tiers` merged in.
+
+    without: settings that count only where they are meant for the tier.
+    """
+    left_out = {"tiers", *without}
+    own = {key: value for key, value in body.items() if key not in left_out}
     tiers = body.get("tiers")
     of_tier = tiers.get(tier) if isinstance(tiers, Mapping) else None
     return merge(own, of_tier) if isinstance(of_tier, Mapping) else own

@@ -32,19 +32,25 @@ _ENTRIES = ("methods", "protocols", "tasks")
 
 
 def load(
-    path: Path, *, filters: Sequence[str] = (), tier: Tier | None = None
+    path: Path,
+    *,
+    filters: Sequence[str] = (),
+    tier: Tier | None = None,
+    rehearsal: bool = False,
 ) -> Matrix:
     """Read, validate and resolve a benchmark file.
 
-    filters: as parse_filter reads them; tier: instead of the file's own. Raises
-    Mistakes with everything wrong in the file, or UserError where there is nothing to
-    point at.
+    filters: as parse_filter reads them; tier: instead of the file's own; rehearsal: at
+    tier tiny, and of the file only what that leaves open. Raises Mistakes with
+    everything wrong in the file, or UserError where there is nothing to point at.
     """
     chosen = parse_filter(filters)
     document = read_yaml(path)
     file = _checked(document)
     if tier is not None:
         file = file.model_copy(update={"tier": tier})
+    if rehearsal:
+        file = file.rehearsed()
     content = _content(document, file)
     _check_names(document, file)
     check_shared(document, file.clusters, file.methods, file.tasks)

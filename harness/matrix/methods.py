@@ -12,6 +12,7 @@ from ..registry.explain import unknown
 from ..registry.yamlfile import Document
 from ..registry.yamlwords import brief
 from ..schema.identity import canonical_json
+from ..schema.task import Tier
 from .entries import Chain, ChainBuilder
 from .matrix import Corpus, MethodEntry, TaskEntry
 from .model import BenchmarkFile
@@ -35,8 +36,9 @@ def resolve_methods(
         (chain, tier)
         for chain in chains
         for tier in sorted({file.tier, *chain.tiers()}, key=lambda t: t != file.tier)
+        if tier == file.tier or not file.rehearsal
     ]
-    requests = [Request(c.stem, tier, c.overrides(tier)) for c, tier in asked]
+    requests = [_request(chain, tier, cut=file.rehearsal) for chain, tier in asked]
     answer = describe(content, [], requests)
     settings: dict[str, Any] = {}
     failed: set[str] = set()
@@ -61,6 +63,13 @@ def resolve_methods(
     found = [entries[chain.name] for chain in listed if chain.name in entries]
     _refuse_twins(found)
     return [entry for _, entry in found]
+
+
+def _request(chain: Chain, tier: Tier, *, cut: bool) -> Request:
+    if not cut:
+        return Request(chain.stem, tier, chain.overrides(tier))
+    of_all, of_tier = chain.cut(tier)
+    return Request(chain.stem, tier, of_all, of_tier)
 
 
 def _stages(listed: Sequence[Chain], builder: ChainBuilder) -> list[Chain]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from ..schema.task import Closed, Tier
 from ..schema.training import Keep, TrainingOptions
@@ -96,6 +96,20 @@ class BenchmarkFile(Closed):
     clusters: Profiles = Field(default_factory=dict)
     training: TrainingOptions = TrainingOptions()
     keep: Keep = Keep()
+
+    # Set by a rehearsal, never in a file: sizes are those of the tier.
+    _rehearsal: bool = PrivateAttr(default=False)
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether sizes and lengths are to be the tier's, whatever the file says."""
+        return self._rehearsal
+
+    def rehearsed(self) -> BenchmarkFile:
+        """Return the file as a rehearsal reads it: at tier tiny, cut to its sizes."""
+        file = self.model_copy(update={"tier": "tiny"})
+        file._rehearsal = True
+        return file
 
 
 class TaskOptions(Closed):

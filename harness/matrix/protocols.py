@@ -32,7 +32,8 @@ def resolve_protocols(
             layer.fault(loc, unknown("protocol", _text(base), PROTOCOLS))
             continue
         own = {key: value for key, value in body.items() if key != "extends"}
-        entry = _entry(Layer(document, layer.loc, own), name, base, file.tier)
+        own_layer = Layer(document, layer.loc, own)
+        entry = _entry(own_layer, name, base, file.tier, cut=file.rehearsal)
         if entry is None:
             continue
         settings = entry.settings.model_dump(mode="json")
@@ -50,15 +51,20 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else brief(value)
 
 
-def _entry(layer: Layer, name: str, base: str, tier: Tier) -> ProtocolEntry | None:
+def _entry(
+    layer: Layer, name: str, base: str, tier: Tier, *, cut: bool
+) -> ProtocolEntry | None:
     if not check_tiers(layer):
         return None
     model = PROTOCOLS[base]
     own = layer.body.get("tiers")
     mentioned = {each for each in TIERS if isinstance(own, Mapping) and each in own}
+    if cut:
+        mentioned &= {tier}
     entry = None
     for each in sorted({tier, *mentioned}, key=lambda found: found != tier):
-        data = {**model.tiers.get(each, {}), **at_tier(layer.body, each)}
+        small = model.tiers.get(each, {})
+        data = {**small, **at_tier(layer.body, each, (*small, "crop") if cut else ())}
         crop = _crop(layer, name, data.pop("crop", None), each)
         try:
             settings = model.model_validate(data)

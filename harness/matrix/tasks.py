@@ -114,7 +114,7 @@ def resolve_tasks(
             continue
         if not check_tiers(layer):
             continue
-        own = at_tier(body, file.tier)
+        own = at_tier(body, file.tier, ("crop",) if file.rehearsal else ())
         options = _options(layer, own)
         spec = _spec(layer, own, content, name, file.tier)
         if spec is None or options is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..api import Method, resolve
+from ..api import Method, cut, resolve
 from ..schema.errors import UserError
 from .explain import explain, unknown
 from .methods import load_method
@@ -57,6 +57,8 @@ def _described(method: type[Method]) -> dict[str, Any]:
 
 def _resolved(method: type[Method], entry: dict[str, Any]) -> dict[str, Any]:
     overrides = entry["overrides"]
+    if "cut" in entry:
+        overrides = cut(method.Settings, entry["tier"], overrides, entry["cut"])
     encoder = overrides.get("encoder")
     kind = encoder.get("kind") if isinstance(encoder, dict) else encoder
     if isinstance(kind, str) and kind not in method.encoders:

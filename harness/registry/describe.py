@@ -45,11 +45,21 @@ class Description:
 
 @dataclass(frozen=True)
 class Request:
-    """Settings to resolve: those of a method at a tier with overrides on top."""
+    """Settings to resolve: those of a method at a tier with overrides on top.
+
+    cut: for a rehearsal: of the overrides only what the tier leaves open, and then these
+    settings, which were meant for the tier; None: the overrides as they are.
+    """
 
     stem: str
     tier: Tier
     overrides: Mapping[str, Any]
+    cut: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the child process is asked."""
+        asked = {"stem": self.stem, "tier": self.tier, "overrides": self.overrides}
+        return asked if self.cut is None else {**asked, "cut": self.cut}
 
 
 @dataclass(frozen=True)
@@ -80,10 +90,7 @@ def describe(
     asked = {
         "roots": [str(root) for root in content.roots],
         "stems": sorted(set(stems) | {request.stem for request in requests}),
-        "entries": [
-            {"stem": each.stem, "tier": each.tier, "overrides": dict(each.overrides)}
-            for each in requests
-        ],
+        "entries": [each.to_json() for each in requests],
     }
     cached = cache_folder() / "methods" / f"{_digest(content, asked)}.json"
     answer = _read(cached)
