@@ -13,6 +13,7 @@ from torch import nn
 
 from harness.api import BaselineSettings, Method
 from harness.nn.build import build_encoder
+from harness.schema.roles import Role
 
 
 class Random(Method):
@@ -22,7 +23,7 @@ class Random(Method):
     encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
-    pretrains: ClassVar[bool] = False
+    role: ClassVar[Role] = "baseline"
 
     def __init__(
         self, settings: BaselineSettings, channels: int, rng: torch.Generator

@@ -27,7 +27,7 @@ class {name}({parent}):
 
     Settings = {name}Settings
     version: ClassVar[int] = {version}
-    pretrains: ClassVar[bool] = {pretrains}
+    role: ClassVar[str] = "{role}"
     dims: ClassVar[tuple[int, ...]] = {dims}
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
 '''
@@ -82,15 +82,15 @@ NODULES = {
 FILES = {
     "methods/plain.py": METHOD.format(
         name="Plain", base="BaselineSettings", field="pass", parent="Method",
-        title="The encoder as it is.", version=1, pretrains=False, dims="(2, 3)",
+        title="The encoder as it is.", version=1, role="baseline", dims="(2, 3)",
     ),
     "methods/masked.py": METHOD.format(
         name="Masked", base="MethodSettings", field=RATIO, parent="Method",
-        title="Hide and predict.", version=3, pretrains=True, dims="(3,)",
+        title="Hide and predict.", version=3, role="pretrained", dims="(3,)",
     ),
     "methods/flat.py": METHOD.format(
         name="Flat", base="MethodSettings", field="pass", parent="Method",
-        title="For slices.", version=1, pretrains=True, dims="(2,)",
+        title="For slices.", version=1, role="pretrained", dims="(2,)",
     ),
     "methods/broken.py": "import a_module_that_is_not_there\n",
     "methods/masked_hard.yaml": "extends: masked\nmask_ratio: 0.9\n",

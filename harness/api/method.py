@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..nn.instance_views import InstanceViews, check_overlap
 from ..nn.settings import EncoderSettings, SwinSettings
 from ..nn.views import check_views
+from ..schema.roles import Role
 from ..schema.task import Closed, Tier
 from ..schema.training import Precision
 
@@ -137,7 +138,7 @@ class Method(nn.Module):
     version: ClassVar[int]
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
     dims: ClassVar[tuple[int, ...]] = (3,)
-    pretrains: ClassVar[bool] = True
+    role: ClassVar[Role] = "pretrained"
     mixes: ClassVar[bool] = False  # whether a view holds parts of another region
     unfit: ClassVar[Mapping[str, str]] = {}  # other encoders: why, and what to do
 

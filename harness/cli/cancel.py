@@ -75,4 +75,4 @@ def _needed_by_others(every: Plan, chosen: Plan) -> list[str]:
     own = {cell.evaluate_key for cell in chosen.todo}
     others = [cell for cell in every.todo if cell.evaluate_key not in own]
     nodes = [key for cell in others for key in (cell.adapt_key, cell.evaluate_key)]
-    return [*nodes, *(cell.pretrain_key for cell in others if cell.pretrain_key)]
+    return [*nodes, *(key for cell in others for key in cell.encoders)]

@@ -34,15 +34,13 @@ def check(args: argparse.Namespace) -> Exit:
     roots, stem = _find(args)
     # Here: the contract needs torch, which no other command must wait for.
     from ..registry.methods import load_method
-    from ..run.contract import BASELINE_CODES, CLAUSES, Subject, judge
+    from ..run.contract import Subject, clauses_of, judge
 
     kind = load_method(roots, stem)
     overrides = _overrides(args, kind)
     verdicts = []
     start = time.monotonic()
-    for clause in CLAUSES:
-        if not kind.pretrains and clause.code not in BASELINE_CODES:
-            continue
+    for clause in clauses_of(kind.role):
         verdict = judge(clause, Subject(kind, overrides))
         verdicts.append(verdict)
         if not args.json:

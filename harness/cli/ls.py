@@ -78,12 +78,12 @@ def _methods(args: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     for name, path in files.items():
         row: dict[str, Any] = dict.fromkeys(
-            ("name", "extends", "pretrained", "encoders", "dims", "version", "title")
+            ("name", "extends", "role", "encoders", "dims", "version", "title")
         )
         row["name"] = name
         if about := answer.methods.get(name):
             row |= {
-                "pretrained": "yes" if about.pretrains else "no",
+                "role": about.role,
                 "encoders": list(about.encoders),
                 "dims": list(about.dims),
                 "version": about.version,

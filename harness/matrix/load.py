@@ -171,7 +171,7 @@ def _data_roots(path: Path, file: BenchmarkFile, content: Content) -> tuple[Path
 def _check_size(document: Document, matrix: Matrix) -> None:
     cells = 0
     for method in matrix.methods:
-        shared = isinstance(matrix.pretraining_seeds, str) or not method.pretrains
+        shared = isinstance(matrix.pretraining_seeds, str) or not method.is_trained
         draws = 1 if shared else len(matrix.pretraining_seeds)
         per_draw = sum(
             len(matrix.protocols_of(method, task)) * len(task.budgets)

@@ -11,6 +11,7 @@ from ..registry.content import Content
 from ..schema.budget import LabelBudget
 from ..schema.claims import StatedClaim
 from ..schema.protocols import ProtocolSettings
+from ..schema.roles import PUBLISHED, TRAINED, Role
 from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
 from ..schema.training import Keep, TrainingOptions
 from .profiles import Profile
@@ -26,16 +27,32 @@ class Corpus:
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """One entry under methods: its implementation and its resolved settings (JSON)."""
+    """One entry under methods: its implementation and its resolved settings (JSON).
+
+    corpus: what it is trained on (of a supervised method: its labelled source); init:
+    the stage whose encoder pretraining starts from; members: whose encoders it joins.
+    """
 
     name: str
     stem: str
     version: int
-    pretrains: bool
+    role: Role
     dims: tuple[int, ...]
     settings: Mapping[str, Any]
     corpus: Corpus | None
-    init: MethodEntry | None = None  # the stage whose encoder pretraining starts from
+    init: MethodEntry | None = None
+    members: tuple[MethodEntry, ...] = ()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it has pretrain nodes of its own."""
+        return self.role in PUBLISHED
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether pretraining seeds make a difference to it."""
+        return self.role in TRAINED or any(each.is_trained for each in self.members)
+
     protocols: tuple[str, ...] | None = None  # the only ones it is run with; none: all
 
     @property
@@ -117,7 +134,7 @@ class Matrix:
         self, method: MethodEntry, seed: int
     ) -> tuple[int | None, ...]:
         """Return the pretraining seeds of a method's cells with an adaptation seed."""
-        if not method.pretrains:
+        if not method.is_trained:
             return (None,)
         all_seeds = (
             (seed,) if self.pretraining_seeds == "paired" else self.pretraining_seeds
@@ -137,13 +154,14 @@ class Matrix:
 
     @property
     def stages(self) -> Mapping[str, MethodEntry]:
-        """Every method by name, with the earlier stages that are not listed."""
+        """Every method by name, with earlier stages and members that are not listed."""
         found: dict[str, MethodEntry] = {}
         for method in self.methods:
-            stage: MethodEntry | None = method
-            while stage is not None:
-                found.setdefault(stage.name, stage)
-                stage = stage.init
+            pending = [method]
+            while pending:
+                entry = pending.pop(0)
+                found.setdefault(entry.name, entry)
+                pending += [*([entry.init] if entry.init else []), *entry.members]
         return found
 
     @property

@@ -104,8 +104,8 @@ def _join(
         return
     _join(stage, entries, (*seen, name))
     first = entries[stage][1]
-    if not (entry.pretrains and first.pretrains):
-        idle = first.name if entry.pretrains else name
+    if not (entry.is_trained and first.is_published):
+        idle = first.name if entry.is_trained else name
         layer.fault(("init",), f"{idle} is not pretrained: remove 'init'")
         return
     differ = [
@@ -147,7 +147,7 @@ def _entry(
         name=chain.name,
         stem=chain.stem,
         version=about.version,
-        pretrains=about.pretrains,
+        role=about.role,
         dims=about.dims,
         settings=settings,
         corpus=corpus,

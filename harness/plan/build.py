@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
 from ..schema.identity import key_of_digests
 from ..schema.protocols import EVALUATE_VERSION
-from .cells import Cell, Pretraining
+from .cells import Cell, Pretraining, encoder_inputs
 from .identities import Parts
 
 
@@ -17,12 +17,18 @@ class Keys:
     def __init__(self, matrix: Matrix, parts: Parts) -> None:
         self.matrix = matrix
         self.parts = parts
-        self.pretrainings: dict[tuple[str, int], Pretraining] = {}
+        self.pretrainings: dict[tuple[str, int | None], Pretraining] = {}
 
-    def pretraining(self, method: MethodEntry, seed: int | None) -> str | None:
-        """Return the key of a pretraining, or None for a method that has none."""
-        if seed is None:
-            return None
+    def encoders(self, method: MethodEntry, seed: int | None) -> tuple[str, ...]:
+        """Return the keys of the nodes that a method's adaptations start from."""
+        if method.members:
+            found = (self.encoders(each, seed) for each in method.members)
+            return tuple(key for keys in found for key in keys)
+        return (self.pretraining(method, seed),) if method.is_published else ()
+
+    def pretraining(self, method: MethodEntry, seed: int | None) -> str:
+        """Return the key of a method's pretrain node."""
+        seed = seed if method.is_trained else None
         found = self.pretrainings.get((method.name, seed))
         if found is None:
             stage = self.pretraining(method.init, seed) if method.init else None
@@ -32,7 +38,7 @@ class Keys:
                 method.version,
                 self.parts.pretrain_settings(method).digest,
                 self.parts.pretrain_data(method).digest,
-                self.parts.seeds("pretraining", seed).digest,
+                self.parts.pretrain_seeds(seed).digest,
                 {"init": stage} if stage else {},
             )
             found = Pretraining(key, method.name, seed, stage)
@@ -58,7 +64,7 @@ class Keys:
         kind = method.encoder_kind
         draws = [
             (seed, parts.seeds("adapt", seed).digest, pretraining_seed,
-             self.pretraining(method, pretraining_seed))
+             self.encoders(method, pretraining_seed))
             for seed in matrix.seeds
             for pretraining_seed in matrix.pretraining_seeds_of(method, seed)
         ]  # fmt: skip
@@ -74,7 +80,7 @@ class Keys:
             name = str(budget)
             for fold in matrix.chosen_folds:
                 test = parts.evaluate_data(task, fold).digest
-                for seed, seeds, pretraining_seed, encoder in draws:
+                for seed, seeds, pretraining_seed, encoders in draws:
                     subset_seed = matrix.subset_seed(seed)
                     data = drawn[fold, subset_seed, budget]
                     adapt = key_of_digests(
@@ -84,7 +90,7 @@ class Keys:
                         settings,
                         data,
                         seeds,
-                        {} if encoder is None else {"encoder": encoder},
+                        encoder_inputs(encoders),
                     )
                     evaluate = key_of_digests(
                         "evaluate",
@@ -97,6 +103,6 @@ class Keys:
                     )
                     yield Cell(
                         method.name, kind, task.name, protocol, name,
-                        fold, seed, subset_seed, pretraining_seed, encoder, adapt,
+                        fold, seed, subset_seed, pretraining_seed, encoders, adapt,
                         evaluate,
                     )  # fmt: skip

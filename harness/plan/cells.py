@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One adaptation and its evaluation: the unit that users see."""
+    """One adaptation and its evaluation: the unit that users see.
+
+    encoders: keys of the pretrain nodes that the adaptation starts from, in order: none
+    (a baseline, a system), one, or those of a fusion's members.
+    """
 
     method: str
     encoder: str
@@ -19,9 +24,19 @@ class Cell:
     seed: int
     subset_seed: int
     pretraining_seed: int | None
-    pretrain_key: str | None
+    encoders: tuple[str, ...]
     adapt_key: str
     evaluate_key: str
+
+    @property
+    def pretrain_key(self) -> str | None:
+        """The only node that the adaptation starts from, if it is one."""
+        return self.encoders[0] if len(self.encoders) == 1 else None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Inputs of the adapt node: `encoder`, or `encoder.0`, `encoder.1`, ..."""
+        return encoder_inputs(self.encoders)
 
     @property
     def label(self) -> str:
@@ -37,16 +52,30 @@ class Cell:
         )
 
 
-class Pretraining(NamedTuple):
-    """One pretraining, which any number of cells share.
+def encoder_inputs(encoders: Sequence[str]) -> dict[str, str]:
+    """Return the inputs of an adapt node that starts from these pretrain nodes."""
+    if len(encoders) == 1:
+        return {"encoder": encoders[0]}
+    return {f"encoder.{number}": key for number, key in enumerate(encoders)}
 
-    init: key of the pretraining whose encoder it starts from.
+
+class Pretraining(NamedTuple):
+    """One pretrain node, which any number of cells share.
+
+    seed: None where nothing is trained (an imported checkpoint); init: key of the pretraining whose encoder it starts from.
     """
 
     key: str
     method: str
-    seed: int
+    seed: int | None
     init: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The pretraining in words, for people."""
+        if self.seed is None:
+            return f"import {self.method}"
+        return f"pretrain {self.method} seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)

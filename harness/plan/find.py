@@ -48,9 +48,8 @@ class Target:
         words = _words(
             {"method": one.method, "pretraining_seed": one.seed}, ("method",)
         )
-        label = f"pretrain {one.method} seed {one.seed}"
         found = words | {"pretrain", f"seed={one.seed}"}
-        return cls(one.key, label, (one.key,), one.init, found)
+        return cls(one.key, one.label, (one.key,), one.init, found)
 
 
 def _words(fields: Mapping[str, object], bare: Sequence[str]) -> frozenset[str]:

@@ -40,6 +40,10 @@ class Parts:
             ("seeds", role, seed), lambda: {} if role is None else {role: seed}
         )
 
+    def pretrain_seeds(self, seed: int | None) -> Part:
+        """Return the seed of a pretraining, or {} where nothing is trained."""
+        return self.seeds(None if seed is None else "pretraining", seed)
+
     def pretrain_settings(self, method: MethodEntry) -> Part:
         """Return the resolved settings of a method with the engine's version."""
 

@@ -64,11 +64,11 @@ class Plan:
                     self._adapted.add(cell.adapt_key)
         self.pretrained = {key for key in self.pretrainings if key in published}
         self.unpublished = {
-            cell.pretrain_key
+            key
             for cell in self.todo
-            if cell.pretrain_key is not None
-            and cell.adapt_key not in self._adapted
-            and cell.pretrain_key not in self.pretrained
+            if cell.adapt_key not in self._adapted
+            for key in cell.encoders
+            if key not in self.pretrained
         }
         for key in list(self.unpublished):  # and the stages that they start from
             stage = self.pretrainings[key].init
@@ -79,7 +79,8 @@ class Plan:
     @property
     def naive_pretrainings(self) -> int:
         """How many pretrainings a script would run that treats each cell on its own."""
-        return sum(cell.pretrain_key is not None for cell in self.cells)
+        trained = {k for k, one in self.pretrainings.items() if one.seed is not None}
+        return sum(key in trained for cell in self.cells for key in cell.encoders)
 
     def jobs(self) -> list[Job]:
         """Return the jobs that publish all missing nodes, pretrainings first.
@@ -94,10 +95,9 @@ class Plan:
     def _pretrain_jobs(self) -> Iterable[Job]:
         for each in self.pretrainings.values():
             if each.key in self.unpublished:
-                label = f"pretrain {each.method} seed {each.seed}"
                 after = (each.init,) if each.init in self.unpublished else ()
                 yield Job(
-                    short(each.key), "pretrain", (each.key,), after, label, "pretrain",
+                    short(each.key), "pretrain", (each.key,), after, each.label, "pretrain",
                     each.method,
                 )  # fmt: skip
 
@@ -109,8 +109,8 @@ class Plan:
             first = cells[0]
             nodes = () if adapt_key in self._adapted else (adapt_key,)
             evaluations = dict.fromkeys(cell.evaluate_key for cell in cells)
-            waits = nodes and first.pretrain_key in self.unpublished
-            after = (first.pretrain_key,) if waits and first.pretrain_key else ()
+            encoders = dict.fromkeys(first.encoders) if nodes else ()
+            after = tuple(key for key in encoders if key in self.unpublished)
             yield Job(
                 name=short(first.evaluate_key),
                 kind="cell",
@@ -195,7 +195,7 @@ class Plan:
         """Return counts, costs and what is missing as plain JSON."""
         waiting = sum(
             cell.adapt_key not in self._adapted
-            and cell.pretrain_key in self.unpublished
+            and any(key in self.unpublished for key in cell.encoders)
             for cell in self.todo
         )
         return {

@@ -61,7 +61,7 @@ class Specs:
         parts = (
             self.parts.pretrain_settings(method),
             self.parts.pretrain_data(method),
-            self.parts.seeds("pretraining", pretraining.seed),
+            self.parts.pretrain_seeds(pretraining.seed),
         )
         sources = self.data.corpus(method.corpus)
         return {
@@ -100,7 +100,6 @@ class Specs:
             ),
             self.parts.seeds("adapt", cell.seed),
         )
-        inputs = {"encoder": cell.pretrain_key} if cell.pretrain_key else {}
         return {
             "key": cell.adapt_key,
             "kind": "adapt",
@@ -109,7 +108,7 @@ class Specs:
                 f"protocols.{protocol.base}",
                 protocol.settings.version,
                 parts,
-                inputs,
+                cell.inputs,
             ),
             **self._of_cell(cell),
         }

@@ -47,7 +47,7 @@ def _described(method: type[Method]) -> dict[str, Any]:
         "version": method.version,
         "encoders": list(method.encoders),
         "dims": list(method.dims),
-        "pretrains": method.pretrains,
+        "role": method.role,
         "settings": {
             name: field.description or ""
             for name, field in method.Settings.model_fields.items()

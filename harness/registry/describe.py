@@ -20,13 +20,14 @@ from typing import Any
 
 from ..schema.errors import UserError
 from ..schema.identity import canonical_json
+from ..schema.roles import Role
 from ..schema.task import Tier
 from .content import Content
 
 _HARNESS = Path(__file__).resolve().parent.parent
 _SOURCES = ("nn", "schema", "registry/child.py", "registry/explain.py",
             "registry/methods.py", "api")  # fmt: skip
-_FORMAT = 1  # raised when the shape of the answer changes
+_FORMAT = 2  # raised when the shape of the answer changes
 _TIMEOUT = 300  # seconds; importing torch from a cold network disk can take a minute
 
 
@@ -39,7 +40,7 @@ class Description:
     version: int
     encoders: tuple[str, ...]
     dims: tuple[int, ...]
-    pretrains: bool
+    role: Role
     settings: Mapping[str, str]  # name of each setting: its description
 
 
@@ -184,7 +185,7 @@ def _parsed(answer: Mapping[str, Any]) -> Answer:
             version=each["version"],
             encoders=tuple(each["encoders"]),
             dims=tuple(each["dims"]),
-            pretrains=each["pretrains"],
+            role=each["role"],
             settings=each["settings"],
         )
         for stem, each in answer["methods"].items()

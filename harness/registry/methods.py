@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from ..api import BaselineSettings, Method
 from ..schema.errors import UserError
+from ..schema.roles import Role
+from .explain import unknown
 from .modules import load_module
 from .yamlfile import shown
 
@@ -33,6 +36,9 @@ def load_method(roots: Sequence[Path | str], stem: str) -> type[Method]:
     settings = getattr(method, "Settings", None)
     if not (isinstance(settings, type) and issubclass(settings, BaselineSettings)):
         msg = f"{where}: {method.__name__}.Settings must extend MethodSettings."
+        raise UserError(msg)
+    if method.role not in get_args(Role):
+        msg = f"{where}: {unknown('role', str(method.role), get_args(Role))}"
         raise UserError(msg)
     if not isinstance(getattr(method, "version", None), int):
         msg = f"{where}: {method.__name__}.version must be an integer."

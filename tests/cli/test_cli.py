@@ -155,7 +155,7 @@ def test_ls_shows_the_content(run):
     assert rows[2]["settings"].keys() >= {"mask_ratio", "lr"}
     assert rows[3]["extends"] == "masked"
     head, *lines = run("ls", "methods")[1].splitlines()
-    assert head.split()[:3] == ["name", "extends", "pretrained"]
+    assert head.split()[:3] == ["name", "extends", "role"]
     assert lines[2].split()[:3] == ["masked", "-", "yes"]
 
 

@@ -71,7 +71,7 @@ def test_check_reports_each_clause(run, bench):
         "    '''Nothing.'''\n"
         "    Settings = BaselineSettings\n"
         "    version = 1\n"
-        "    pretrains = False\n"
+        "    role = 'baseline'\n"
         "    def __init__(self, settings, channels, rng):\n"
         "        super().__init__(settings, channels, rng)\n"
         "        import torch\n"

@@ -41,7 +41,7 @@ class Flat(Method):
 
     Settings = BaselineSettings
     version: ClassVar[int] = 1
-    pretrains: ClassVar[bool] = False
+    role: ClassVar[str] = "baseline"
     dims: ClassVar[tuple[int, ...]] = (2,)
 '''
 GOOD = """

@@ -11,7 +11,7 @@ def test_a_right_file_resolves_to_what_it_says(bench):
     matrix = bench.load()
     assert [each.name for each in matrix.methods] == ["plain", "masked", "harder"]
     plain, masked, harder = matrix.methods
-    assert (plain.pretrains, plain.corpus) == (False, None)
+    assert (plain.role, plain.corpus) == ("baseline", None)
     assert (masked.version, masked.stem, harder.stem) == (3, "masked", "masked")
     assert masked.settings["mask_ratio"] == 0.6
     assert harder.settings["mask_ratio"] == 0.75

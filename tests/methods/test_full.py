@@ -13,7 +13,7 @@ from .conftest import NAMES, kind
 PRODUCT = [
     pytest.param(name, encoder, dims, id=f"{name}-{encoder}-{dims}d")
     for name in NAMES
-    if kind(name).pretrains
+    if kind(name).role == "pretrained"
     for encoder in kind(name).encoders
     for dims in kind(name).dims
 ]

@@ -9,7 +9,7 @@ from harness.nn import collective, draws
 from ..ranks import in_ranks
 from .conftest import NAMES, kind, rng, tiny
 
-PRETRAINED = [name for name in NAMES if kind(name).pretrains]
+PRETRAINED = [name for name in NAMES if kind(name).role == "pretrained"]
 RANKS, REGIONS, STEPS = 2, 4, 2
 
 

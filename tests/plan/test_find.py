@@ -21,7 +21,7 @@ CELLS = [
     Cell(
         method, "swin", task, "finetune", budget, 0, seed, 0,
         None if method == "random" else 0,
-        None if method == "random" else key("pretrain", method),
+        () if method == "random" else (key("pretrain", method),),
         key("adapt", method, task, budget, seed),
         key("evaluate", method, task, budget, seed),
     )

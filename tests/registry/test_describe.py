@@ -63,9 +63,9 @@ def test_a_real_child_answers_as_the_class_in_this_process_does(folder):
     assert answer.resolved[1].errors[0][0] == ("x",)
     about = answer.methods["masked"]
     assert (about.title, about.version, about.dims) == ("Hide and predict.", 3, (3,))
-    assert about.pretrains
+    assert about.role == "pretrained"
     assert "mask_ratio" in about.settings
-    assert not answer.methods["plain"].pretrains
+    assert answer.methods["plain"].role == "baseline"
     assert "a_module_that_is_not_there" in answer.failures["broken"]
     assert not cache_folder().exists(), "a failed import is asked again next time"
 

@@ -18,6 +18,7 @@ from ...metrics.classification import auc
 from ...metrics.overlap import dice
 from ...nn import collective
 from ...nn.losses import full_precision
+from ...nn.objectives import dice_ce
 from ...schema.protocols import Finetune
 from .. import ranks
 from ..checkpoint import save_weights
@@ -31,7 +32,6 @@ from ..optimise import BestState, trainable
 from ..training import Objective, Training
 from .batches import Batches, case_image
 from .classify import class_logits
-from .objectives import dice_ce
 from .start import build_network, protocol_of, save_model, streams_of
 
 

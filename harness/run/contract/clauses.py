@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...api import Batch, Method, MethodSettings, resolve
 from ...nn.draws import Share, share
+from ...schema.roles import TRAINED, Role
 from ...schema.task import TIERS
 from ..checkpoint import encoder_state, load_weights, save_weights
 from ..networks import Classifier, Segmenter, Shape
@@ -31,8 +32,10 @@ def settings_are_valid(subject: Subject) -> None:
     kind = subject.kind
     for tier in TIERS:
         found = resolve(kind.Settings, tier, {})
-        if isinstance(found, MethodSettings) != kind.pretrains:
-            msg = "Settings must extend MethodSettings exactly where pretrains is true"
+        if isinstance(found, MethodSettings) != (kind.role in TRAINED):
+            msg = (
+                "Settings must extend MethodSettings exactly where a loss is minimised"
+            )
             raise Breach(msg)
     own = kind.Settings.model_fields.keys() - MethodSettings.model_fields.keys()
     silent = [n for n in sorted(own) if not kind.Settings.model_fields[n].description]
@@ -230,17 +233,19 @@ def _state(method: Method) -> list[tuple[str, Tensor]]:
     return sorted(method.state_dict().items())
 
 
+ENCODERS: frozenset[Role] = TRAINED | {"baseline", "checkpoint"}
+
 CLAUSES = (
     Clause("M01", "settings resolve at every tier and name their sources",
            "give each Field a description with its paper section or 'chosen here'",
-           settings_are_valid),
+           settings_are_valid, ENCODERS),
     Clause("M02", "the loss is one finite number with a gradient",
            "return Loss(total, {name: term.detach()})", loss_is_finite),
     Clause("M03", "views, masks and noise come from the generator passed in",
            "give every torch.rand* call generator=rng", draws_are_seeded),
     Clause("M04", "initial weights come from the generator passed in",
            "call harness.nn.init.initialise(module, rng) on every layer of your own",
-           weights_are_seeded),
+           weights_are_seeded, ENCODERS),
     Clause("M05", "a share of a batch is drawn as in the whole batch",
            "draw one row per sample through harness.nn.draws.rows",
            shares_equal_the_whole),
@@ -254,8 +259,10 @@ CLAUSES = (
            "keep evolving state in registered buffers, use self.step as the counter",
            training_resumes),
     Clause("M10", "the exported encoder loads whole, with equal features",
-           "return the network of harness.nn.build from encoder()", export_loads),
+           "return the network of harness.nn.build from encoder()", export_loads, ENCODERS),
 )  # fmt: skip
 
-# What a method owes that is not pretrained.
-BASELINE_CODES = ("M01", "M04", "M10")
+
+def clauses_of(role: Role) -> tuple[Clause, ...]:
+    """Return what a method of this role owes."""
+    return tuple(clause for clause in CLAUSES if role in clause.roles)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from ...api import BaselineSettings, Batch, Loss, Method, resolve
+from ...schema.roles import TRAINED, Role
 
 REGIONS = 2
 
@@ -67,12 +68,16 @@ def loss_of(method: Method, batch: Batch, seed: int = 0) -> Loss:
 
 @dataclass(frozen=True)
 class Clause:
-    """One duty: a code, what it says, what to do about a breach, and its check."""
+    """One duty: a code, what it says, what to do about a breach, and its check.
+
+    roles: the methods that owe it.
+    """
 
     code: str
     title: str
     hint: str
     check: Callable[[Subject], None]
+    roles: Set[Role] = TRAINED
 
 
 @dataclass(frozen=True)

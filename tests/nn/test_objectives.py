@@ -2,7 +2,7 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from harness.run.adapt.objectives import dice_ce
+from harness.nn.objectives import dice_ce
 
 
 @pytest.mark.parametrize("classes", [2, 4])

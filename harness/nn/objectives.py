@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...nn import collective
-from ...nn.losses import full_precision
+from . import collective
+from .losses import full_precision
 
 _SMOOTH = 1e-5  # MONAI's default, in numerator and denominator
 
