@@ -12,7 +12,9 @@ from ..registry.yamlfile import Document, Loc, read_yaml
 from ..registry.yamlwords import brief
 from ..schema.task import TIERS, Tier
 
-RESERVED = ("extends", "tiers", "corpus", "init", "protocols")
+RESERVED = (
+    "extends", "tiers", "corpus", "init", "protocols", "source", "allow_overlap",
+)  # fmt: skip
 MAX_CHAIN = 16
 
 
@@ -54,20 +56,10 @@ class Chain:
             mine.update(merged)
         return parts
 
-    def corpus(self) -> tuple[Layer, Any] | None:
-        """Return the last layer that names a corpus, and what it says."""
-        found = [layer for layer in self.layers if layer.body.get("corpus") is not None]
-        return (found[-1], found[-1].body["corpus"]) if found else None
-
-    def init(self) -> tuple[Layer, Any] | None:
-        """Return the last layer that names an earlier stage, and what it says."""
-        found = [layer for layer in self.layers if "init" in layer.body]
-        return (found[-1], found[-1].body["init"]) if found else None
-
-    def protocols(self) -> tuple[Layer, Any] | None:
-        """Return the last layer that says which protocols to run, and what it says."""
-        found = [layer for layer in self.layers if "protocols" in layer.body]
-        return (found[-1], found[-1].body["protocols"]) if found else None
+    def said(self, key: str) -> tuple[Layer, Any] | None:
+        """Return the last layer that has one of RESERVED, and what it says."""
+        found = [layer for layer in self.layers if layer.body.get(key) is not None]
+        return (found[-1], found[-1].body[key]) if found else None
 
     def tiers(self) -> set[Tier]:
         """Return the tiers that any layer has settings for."""

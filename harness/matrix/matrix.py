@@ -30,7 +30,8 @@ class MethodEntry:
     """One entry under methods: its implementation and its resolved settings (JSON).
 
     corpus: what it is trained on (of a supervised method: its labelled source); init:
-    the stage whose encoder pretraining starts from; members: whose encoders it joins.
+    the stage whose encoder pretraining starts from; members: whose encoders it joins;
+    allow_overlap: whether what it is trained on may share patients with a task.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MethodEntry:
     corpus: Corpus | None
     init: MethodEntry | None = None
     members: tuple[MethodEntry, ...] = ()
+    allow_overlap: bool = False
 
     @property
     def is_published(self) -> bool:

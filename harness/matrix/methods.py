@@ -14,8 +14,9 @@ from ..registry.yamlwords import brief
 from ..schema.identity import canonical_json
 from ..schema.task import Tier
 from .entries import Chain, ChainBuilder
-from .matrix import Corpus, MethodEntry, TaskEntry
+from .matrix import MethodEntry, TaskEntry
 from .model import BenchmarkFile
+from .origins import allows_overlap, trained_on
 from .tasks import Corpora
 
 
@@ -78,7 +79,7 @@ def _stages(listed: Sequence[Chain], builder: ChainBuilder) -> list[Chain]:
     found: list[Chain] = []
     pending = list(listed)
     while pending:
-        asked = pending.pop().init()
+        asked = pending.pop().said("init")
         if asked is None or asked[1] is None:
             continue
         stage = builder.stage(asked[0])
@@ -94,7 +95,7 @@ def _join(
 ) -> None:
     """Give an entry the entry of its earlier stage; what does not fit is noted."""
     chain, entry = entries[name]
-    asked = chain.init()
+    asked = chain.said("init")
     stage = str(asked[1]) if asked is not None else ""
     if asked is None or stage not in entries or entry.init:
         return
@@ -127,21 +128,8 @@ def _entry(
     chain: Chain, settings: Any, answer: Answer, corpora: Corpora
 ) -> MethodEntry | None:
     about = answer.methods[chain.stem]
-    own = chain.corpus()
-    corpus: Corpus | None = None
-    if not about.pretrains:
-        if own is not None:
-            own[0].fault(
-                ("corpus",), f"{chain.name} is not pretrained: remove 'corpus'"
-            )
-    elif own is not None:
-        corpus = corpora.read(own[1], own[0], ("corpus",))
-    elif corpora.document.data.get("corpus") is not None:
-        corpus = corpora.default  # if None, its mistake has been noted
-    else:
-        message = "needs a corpus to be pretrained on: set 'corpus' here or at the top"
-        chain.layers[-1].fault((), f"{chain.name} {message}")
-    if about.pretrains and corpus is None:
+    good, corpus = trained_on(chain, about.role, corpora)
+    if not good:
         return None
     return MethodEntry(
         name=chain.name,
@@ -151,6 +139,7 @@ def _entry(
         dims=about.dims,
         settings=settings,
         corpus=corpus,
+        allow_overlap=allows_overlap(chain),
     )
 
 
@@ -158,7 +147,7 @@ def _protocols(
     chain: Chain, file: BenchmarkFile, tasks: Sequence[TaskEntry]
 ) -> tuple[str, ...] | None:
     """Return the protocols that an entry restricts itself to; None for no restriction."""
-    asked = chain.protocols()
+    asked = chain.said("protocols")
     if asked is None:
         return None
     layer, value = asked
@@ -232,10 +221,11 @@ def _unfit(entry: MethodEntry, dims: int) -> str | None:
 def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
     seen: dict[str, str] = {}
     for chain, entry in entries:
-        if entry.corpus is None:
+        if entry.role == "baseline":
             identity = canonical_json(["encoder", dict(entry.encoder)])
         else:
-            corpus = entry.corpus.spec.model_dump(mode="json", exclude={"title"})
+            spec = entry.corpus.spec if entry.corpus else None
+            corpus = spec.model_dump(mode="json", exclude={"title"}) if spec else None
             stage = entry.init.name if entry.init else None
             identity = canonical_json([entry.stem, dict(entry.settings), corpus, stage])
         if identity in seen:

@@ -62,7 +62,8 @@ def encoder_inputs(encoders: Sequence[str]) -> dict[str, str]:
 class Pretraining(NamedTuple):
     """One pretrain node, which any number of cells share.
 
-    seed: None where nothing is trained (an imported checkpoint); init: key of the pretraining whose encoder it starts from.
+    seed: None where nothing is trained (an imported checkpoint); init: key of the
+    pretraining whose encoder it starts from.
     """
 
     key: str

@@ -133,7 +133,7 @@ def status(
         if need is not None and need not in parents and need not in known:
             parents[need] = _parent(need, cell.method, 0, observer)
     for key, each in known.items():
-        parents[key] = _parent(key, each.method, each.seed, observer)
+        parents[key] = _parent(key, each.method, each.seed or 0, observer)
     for key, parent in parents.items():
         nodes.append((key, Likeness("pretrain", parent.method)))
         if parent.state in _ACTIVE:

@@ -156,7 +156,7 @@ def test_ls_shows_the_content(run):
     assert rows[3]["extends"] == "masked"
     head, *lines = run("ls", "methods")[1].splitlines()
     assert head.split()[:3] == ["name", "extends", "role"]
-    assert lines[2].split()[:3] == ["masked", "-", "yes"]
+    assert lines[2].split()[:3] == ["masked", "-", "pretrained"]
 
 
 def test_ls_of_content_needs_no_benchmark_file(run, bench):
