@@ -81,8 +81,7 @@ class PlainDecoder(nn.Module):
     The tokens of earlier layers are raised to finer grids by transposed convolutions and
     residual blocks: of a patch of 16, the maps after 1/4, 1/2 and 3/4 of the blocks to
     1/2, 1/4 and 1/8 of the input; of a smaller patch only the later ones. base: channels
-    at full resolution, doubled per level; 32 is published, a width under 384 has fewer
-    (chosen here, a twelfth of the width, 8 or more).
+    at full resolution, doubled per level, by default `narrowed`.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class PlainDecoder(nn.Module):
     ) -> None:
         super().__init__()
         levels = doublings(patch)
-        base = base or max(8, min(32, widths[-1] // 12))
+        base = base or narrowed(widths[-1])
         high = [base * 2**level for level in range(levels)]  # finest first
         self.image = _Residual(dims, channels, high[0])
         taps = widths[len(widths) - levels : -1]
@@ -122,6 +121,53 @@ class PlainDecoder(nn.Module):
             y = up(y, skip)
         logits: Tensor = self.classify(y)
         return logits
+
+
+class PyramidDecoder(nn.Module):
+    """UNet's decoder on a pyramid at 1/2, 1/4, .. whose maps all have one width.
+
+    Image and maps pass a residual block to `narrowed` channels, doubled per level from
+    the second map on, and join from the coarsest up: 32, 32, 64, 128, 256 of a published
+    ViT (METHODS 2.3). width: of the maps; levels: their number.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        levels: int,
+        channels: int,
+        classes: int,
+        rng: torch.Generator,
+        *,
+        dims: int = 3,
+    ) -> None:
+        super().__init__()
+        base = narrowed(width)
+        high = [base * 2**level for level in range(levels)]  # finest first
+        self.image = _Residual(dims, channels, base)
+        self.maps = nn.ModuleList(_Residual(dims, width, each) for each in high)
+        rising = zip(high[::-1], [*high[-2::-1], base], strict=True)
+        self.ups = nn.ModuleList(_Up(dims, low, up, 2) for low, up in rising)
+        self.classify = POINTWISE[dims](base, classes, 1)
+        initialise(self, rng)
+
+    def forward(self, x: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
+        """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
+        x, *maps = (_memory_order(each) for each in (x, *pyramid))
+        *skips, y = [block(each) for block, each in zip(self.maps, maps, strict=True)]
+        skips.insert(0, self.image(x))
+        for up, skip in zip(self.ups, reversed(skips), strict=True):
+            y = up(y, skip)
+        logits: Tensor = self.classify(y)
+        return logits
+
+
+def narrowed(width: int) -> int:
+    """Return the channels at full resolution beside a plain encoder of some width.
+
+    32 as published; below a width of 384 a twelfth of it, 8 or more (chosen here).
+    """
+    return max(8, min(32, width // 12))
 
 
 def build_decoder(

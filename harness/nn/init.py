@@ -12,7 +12,7 @@ NORMS = (nn.LayerNorm, nn.InstanceNorm3d, nn.GroupNorm, BatchNorm)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 TOKENS = (
     "mask_token", "class_token", "class_position", "positions", "offset_bias",
-    "directions",
+    "directions", "level_token",
 )  # fmt: skip
 
 

@@ -73,14 +73,7 @@ class ViT(Encoder):
         fill: Fill = "token",
     ) -> Features:
         """Encode images of any size; see `Encoder.forward`."""
-        tokens = self.embed(x)  # (B, *grid, C)
-        if mask_units is not None:
-            hidden = mask_units.unsqueeze(-1)
-            token = self.mask_token.to(tokens.dtype)
-            blank = token if fill == "token" else torch.zeros_like(token)
-            tokens = torch.where(hidden, blank, tokens)
-        grid = tokens.shape[1:-1]
-        tokens = self.join_class(tokens + resized(self.positions, grid))
+        tokens, grid = self.start(x, mask_units, fill)
         taps, row = [], None
         for index, block in enumerate(self.blocks, start=1):
             last = index == len(self.blocks)
@@ -88,11 +81,24 @@ class ViT(Encoder):
             if index in self.taps:
                 taps.append(self.norm(tokens))
         assert row is not None
-        maps = tuple(_as_map(each[:, 1:], grid) for each in taps)
+        maps = tuple(as_map(each[:, 1:], grid) for each in taps)
         cls = taps[-1][:, 0]
         return Features(
             maps, maps, maps[-1], pooled=cls, cls=cls, attention=row.view(-1, *grid)
         )
+
+    def start(
+        self, x: Tensor, mask_units: Tensor | None = None, fill: Fill = "token"
+    ) -> tuple[Tensor, torch.Size]:
+        """Return what the first block sees, (B, 1 + N, C), and the grid of the patches."""
+        tokens = self.embed(x)  # (B, *grid, C)
+        if mask_units is not None:
+            hidden = mask_units.unsqueeze(-1)
+            token = self.mask_token.to(tokens.dtype)
+            blank = token if fill == "token" else torch.zeros_like(token)
+            tokens = torch.where(hidden, blank, tokens)
+        grid = tokens.shape[1:-1]
+        return self.join_class(tokens + resized(self.positions, grid)), grid
 
     def block_of(self, name: str) -> int:
         """Return how deep a parameter lies; the final norm lies above all blocks."""
@@ -144,6 +150,6 @@ def _drop_rate(settings: ViTSettings, index: int) -> float:
     return settings.drop_path * index / max(1, settings.depth - 1)
 
 
-def _as_map(tokens: Tensor, grid: torch.Size) -> Tensor:
-    """(B, N, C) to (B, C, *grid)."""
+def as_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:
+    """Return tokens (B, N, C), row-major, as a map (B, C, *grid)."""
     return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
