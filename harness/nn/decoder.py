@@ -29,8 +29,9 @@ class CnnDecoder(nn.Module):
     """From an encoder's maps and the image to a logit per class and voxel.
 
     widths: channels of `Features.maps`, finest first, the bottleneck last; any number
-    of stages. patch: voxels per side of a stem token. full_width: channels at full
-    resolution, by default widths[0] (the published choice), or half of it below 48.
+    of stages. patch: voxels per side of a stem token. dilated: how many of the last maps
+    are not coarser than the one before. full_width: channels at full resolution, by
+    default widths[0] (the published choice), or half of it below 48.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CnnDecoder(nn.Module):
         rng: torch.Generator,
         *,
         dims: int = 3,
+        dilated: int = 0,
         full_width: int | None = None,
     ) -> None:
         super().__init__()
@@ -55,7 +57,10 @@ class CnnDecoder(nn.Module):
         )
         self.bottleneck = _Residual(dims, deepest, deepest)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.ups = nn.ModuleList(_Up(dims, low, high, 2) for low, high in rising)
+        self.ups = nn.ModuleList(
+            _Up(dims, low, high, 1 if step < dilated else 2)
+            for step, (low, high) in enumerate(rising)
+        )
         self.last = _Up(dims, widths[0], full_width, patch)
         self.classify = POINTWISE[dims](full_width, classes, 1)
         initialise(self, rng)
@@ -174,10 +179,12 @@ def build_decoder(
     encoder: Encoder, channels: int, classes: int, rng: torch.Generator
 ) -> nn.Module:
     """Return the decoder that fits an encoder: by whether its maps get coarser."""
-    plain = len(set(encoder.widths)) == 1
-    kind = PlainDecoder if plain else CnnDecoder
-    patch = encoder.settings.patch
-    return kind(encoder.widths, channels, classes, patch, rng, dims=encoder.dims)
+    widths, patch, dims = encoder.widths, encoder.settings.patch, encoder.dims
+    if len(set(widths)) == 1:
+        return PlainDecoder(widths, channels, classes, patch, rng, dims=dims)
+    return CnnDecoder(
+        widths, channels, classes, patch, rng, dims=dims, dilated=encoder.dilated
+    )
 
 
 class _Raise(nn.Module):

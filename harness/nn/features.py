@@ -51,7 +51,8 @@ class Encoder(nn.Module):
     unit_stage: stage (from 1) whose merged tokens cover one unit each; unit_width and
     merged_widths: their channels and those of every `Features.merged`. pooled_width and
     cls_width: channels of `pooled` and `cls`, the latter 0 where there is none. stem: the
-    layer that makes tokens of voxels.
+    layer that makes tokens of voxels. dilated: the last maps that are not coarser than
+    the one before.
     """
 
     settings: Any
@@ -67,6 +68,7 @@ class Encoder(nn.Module):
     mask_token: nn.Parameter
     stem: nn.Module
     drops: torch.Generator
+    dilated: int = 0
 
     def block_of(self, name: str) -> int:
         """Return how deep a parameter lies: 0 the stem, n the n-th block or merge.

@@ -6,6 +6,8 @@ He et al. 2016 with the stride in the 3x3 convolution, as in the widespread chec
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,9 +25,11 @@ class ResNet(Encoder):
     """The encoder; weights come from `rng` alone.
 
     `Features.maps` are the stem's map at half the resolution (of an 'imagenet' stem) and
-    what each stage puts out; `merged` the stages' alone. Maps are not normalised token
-    by token, batch norm has done it. What a mask hides is set to 0 at the input (METHODS
-    1.12: the CNN version), whatever `fill` says, since a convolution has no tokens.
+    what each stage puts out; `merged` the stages' alone. Dilated stages keep the grid of
+    the one before and dilate their convolutions of side 3 by 2, 4, .. instead. Maps are
+    not normalised token by token, batch norm has done it. What a mask hides is set to 0
+    at the input (METHODS 1.12: the CNN version), whatever `fill` says, since a
+    convolution has no tokens.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class ResNet(Encoder):
     ) -> None:
         super().__init__()
         self.settings, self.dims = settings, settings.dims
+        self.dilated = settings.dilated
         conv = CONVOLUTION[self.dims]
         big = settings.stem == "imagenet"
         kernel, stride = (7, 2) if big else (3, 1)
@@ -43,12 +48,16 @@ class ResNet(Encoder):
         self.stem_norm = BatchNorm(settings.width)
         self.stages = nn.ModuleList()
         inputs, widths = settings.width, []
+        halved = len(settings.depths) - settings.dilated  # stages before dilated ones
         for stage, depth in enumerate(settings.depths):
             inner = settings.width * 2**stage
             parts: list[nn.Module] = []
             for block in range(depth):
-                step = 2 if block == 0 and stage > 0 else 1
-                made = BLOCKS[settings.block](self.dims, inputs, inner, step)
+                halves = block == 0 and 0 < stage < halved
+                made = BLOCKS[settings.block](
+                    self.dims, inputs, inner, 1 + halves,
+                    dilation=2 ** max(0, stage - halved + 1),
+                )  # fmt: skip
                 parts.append(made)
                 inputs = made.outputs
             self.stages.append(nn.Sequential(*parts))
@@ -101,13 +110,18 @@ class ResNet(Encoder):
 class _Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 with four times as many channels out, and a shortcut (type B)."""
 
-    def __init__(self, dims: int, inputs: int, inner: int, stride: int) -> None:
+    def __init__(
+        self, dims: int, inputs: int, inner: int, stride: int, *, dilation: int
+    ) -> None:
         super().__init__()
         conv = CONVOLUTION[dims]
         self.outputs = 4 * inner
         self.conv1 = conv(inputs, inner, 1, bias=False)
         self.norm1 = BatchNorm(inner)
-        self.conv2 = conv(inner, inner, 3, stride=stride, padding=1, bias=False)
+        self.conv2 = conv(
+            inner, inner, 3, stride=stride, padding=dilation, dilation=dilation,
+            bias=False,
+        )  # fmt: skip
         self.norm2 = BatchNorm(inner)
         self.conv3 = conv(inner, self.outputs, 1, bias=False)
         self.norm3 = BatchNorm(self.outputs)
@@ -123,13 +137,20 @@ class _Bottleneck(nn.Module):
 class _Basic(nn.Module):
     """Two 3x3 convolutions and a shortcut (ResNet-18 and -34)."""
 
-    def __init__(self, dims: int, inputs: int, inner: int, stride: int) -> None:
+    def __init__(
+        self, dims: int, inputs: int, inner: int, stride: int, *, dilation: int
+    ) -> None:
         super().__init__()
         conv = CONVOLUTION[dims]
         self.outputs = inner
-        self.conv1 = conv(inputs, inner, 3, stride=stride, padding=1, bias=False)
+        wide: dict[str, Any] = {
+            "padding": dilation,
+            "dilation": dilation,
+            "bias": False,
+        }
+        self.conv1 = conv(inputs, inner, 3, stride=stride, **wide)
         self.norm1 = BatchNorm(inner)
-        self.conv2 = conv(inner, inner, 3, padding=1, bias=False)
+        self.conv2 = conv(inner, inner, 3, **wide)
         self.norm2 = BatchNorm(inner)
         self.shortcut = _shortcut(dims, inputs, inner, stride)
 

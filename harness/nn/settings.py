@@ -216,6 +216,12 @@ class ResNetSettings(Closed):
         description="7 wide with stride 2 and pooling, or 3 wide without either, for "
         "images of some 32 pixels a side",
     )
+    dilated: int = Field(
+        0,
+        ge=0,
+        description="last stages that keep their grid and dilate instead, by 2, 4, .. "
+        "[2: Med3D, stride 8; METHODS 1.23]",
+    )
     intensity: tuple[float, float] = Field(
         (0.0, 1.0), description="what [0, 1] is mapped to at the input"
     )
@@ -231,6 +237,12 @@ class ResNetSettings(Closed):
         if min(self.depths) < 1:
             msg = f"depths {self.depths}: every stage needs a block"
             raise ValueError(msg)
+        if self.dilated >= len(self.depths):
+            msg = (
+                f"dilated {self.dilated}: of {len(self.depths)} stages at most "
+                f"{len(self.depths) - 1}, since the first keeps its grid anyway"
+            )
+            raise ValueError(msg)
         return self
 
     @property
@@ -241,8 +253,18 @@ class ResNetSettings(Closed):
     @property
     def stride(self) -> int:
         """Voxels per side of a place of the bottleneck."""
-        first = 4 if self.stem == "imagenet" else 1
-        return first << (len(self.depths) - 1)
+        return self.strides[-1]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Voxels per side of a place of each stage."""
+        first, halved = (
+            4 if self.stem == "imagenet" else 1,
+            len(self.depths) - self.dilated,
+        )
+        return tuple(
+            first << min(stage, halved - 1) for stage in range(len(self.depths))
+        )
 
     @property
     def unit_stage(self) -> int:
@@ -252,8 +274,7 @@ class ResNetSettings(Closed):
     @property
     def unit(self) -> int:
         """Voxels per side of a mask unit; 16 at published depth (METHODS 1.12)."""
-        first = 4 if self.stem == "imagenet" else 1
-        return first << (self.unit_stage - 1)
+        return self.strides[self.unit_stage - 1]
 
     @property
     def has_class_token(self) -> bool:

@@ -110,3 +110,41 @@ def test_tiers_build_and_odd_sides_are_padded(tier):
 def test_a_stage_without_a_block_is_refused():
     with pytest.raises(ValueError, match="every stage needs a block"):
         ResNetSettings(depths=(1, 0))
+
+
+@pytest.mark.parametrize("block", ["bottleneck", "basic"])
+def test_dilated_stages_keep_the_grid(block):
+    """Med3D: strides 1, 2, 1, 1 and dilations 1, 1, 2, 4 (METHODS 1.23)."""
+    model = resnet(depths=(1, 2, 2, 1), dilated=2, block=block)
+    inner = [stage[-1].conv2 for stage in model.stages]
+    assert [conv.dilation for conv in inner] == [(n,) * 3 for n in (1, 1, 2, 4)]
+    assert [conv.dilation for conv in inner] == [conv.padding for conv in inner]
+    assert model.stride == 8
+    plain = resnet(depths=(1, 2, 2, 1), block=block)
+    assert {n: p.shape for n, p in model.named_parameters()} == {
+        n: p.shape for n, p in plain.named_parameters()
+    }
+    x = torch.rand(1, 1, 16, 24, 16, generator=rng(1))
+    features = model.eval()(x)
+    shapes = [tuple(each.shape[2:]) for each in features.maps]
+    assert shapes == [(8, 12, 8), (4, 6, 4), *[(2, 3, 2)] * 3]
+    assert build_decoder(model, 1, 3, rng())(x, features).shape == (1, 3, *x.shape[2:])
+    with torch.device("meta"):
+        published = build_encoder(ResNetSettings(dilated=2), 1, rng())
+    assert published.pooled_width == 2048
+
+
+def test_a_dilated_convolution_reaches_further():
+    """A voxel changes what lies `dilation` places away, not what lies between."""
+    model = resnet(depths=(1, 1), dilated=1, block="basic", stem="small").eval()
+    conv = model.stages[1][0].conv1
+    x = torch.zeros(1, 4, 9, 9, 9)
+    x[0, :, 4, 4, 4] = 1
+    with torch.no_grad():
+        seen = conv(x)[0].abs().sum(dim=0)[:, 4, 4] > 0
+    assert [n for n in range(9) if seen[n]] == [2, 4, 6]
+
+
+def test_too_many_dilated_stages_are_refused():
+    with pytest.raises(ValueError, match="of 3 stages at most 2"):
+        ResNetSettings(depths=(1, 1, 1), dilated=3)
