@@ -11,11 +11,14 @@ from .distillation import DistillationSettings, MultiCropSettings
 from .method import (
     BaselineSettings,
     Batch,
+    LabelledSource,
     Loss,
     Method,
     MethodSettings,
     Sides,
+    SupervisedSettings,
     TwoViewSettings,
+    build_method,
 )
 from .resolve import cut, resolve
 
@@ -23,13 +26,16 @@ __all__ = [
     "BaselineSettings",
     "Batch",
     "DistillationSettings",
+    "LabelledSource",
     "Loss",
     "ManyCropsSettings",
     "Method",
     "MethodSettings",
     "MultiCropSettings",
     "Sides",
+    "SupervisedSettings",
     "TwoViewSettings",
+    "build_method",
     "cut",
     "resolve",
 ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..nn.instance_views import InstanceViews, check_overlap
 from ..nn.settings import EncoderSettings, SwinSettings
 from ..nn.views import check_views
+from ..schema.budget import TaskKind
 from ..schema.roles import Role
 from ..schema.task import Closed, Tier
 from ..schema.training import Precision
@@ -24,10 +25,23 @@ Sides = Annotated[
 
 @dataclass(frozen=True)
 class Batch:
-    """Regions of unlabelled images: (B, C, *region), intensities in [0, 1]."""
+    """Regions of images: (B, C, *region), intensities in [0, 1].
+
+    labels: only where a method's role is supervised: of a segmentation source uint8
+    (B, *region), of a classification source int64 (B,).
+    """
 
     volumes: Tensor
     case_ids: tuple[str, ...]
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """What the labels of a supervised method's source are; classes: with background."""
+
+    kind: TaskKind
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,16 @@ class MethodSettings(BaselineSettings):
     }  # fmt: skip
 
 
+class SupervisedSettings(MethodSettings):
+    """Settings of a training on labels; what is not said is as in self-supervision."""
+
+    foreground: float = Field(
+        0.5, ge=0, le=1,
+        description="regions centred on a structure, of a segmentation source; as "
+        "fine-tuning, METHODS 2.1",
+    )  # fmt: skip
+
+
 class TwoViewSettings(MethodSettings):
     """Settings that methods share which compare views of one region (METHODS 1.3)."""
 
@@ -132,6 +156,8 @@ class Method(nn.Module):
     Between steps nothing lives but parameters, registered buffers and `step`: what
     evolves in training (teacher, centres, queues, prototypes) is one of these, and no
     method counts for itself. A training resumes from exactly that.
+
+    A method whose role is supervised takes a fourth argument, the LabelledSource.
     """
 
     Settings: ClassVar[type[BaselineSettings]]
@@ -149,6 +175,7 @@ class Method(nn.Module):
         settings: BaselineSettings,  # noqa: ARG002 - what every method takes
         channels: int,  # noqa: ARG002
         rng: torch.Generator,  # noqa: ARG002
+        source: LabelledSource | None = None,  # noqa: ARG002
     ) -> None:
         """Build the networks; every initial weight comes from `rng`."""
         super().__init__()
@@ -163,3 +190,16 @@ class Method(nn.Module):
     def encoder(self) -> nn.Module:
         """Return the encoder to export."""
         raise NotImplementedError
+
+
+def build_method(
+    kind: type[Method],
+    settings: BaselineSettings,
+    channels: int,
+    rng: torch.Generator,
+    source: LabelledSource | None,
+) -> Method:
+    """Build a method; source: what a supervised one learns from, None for others."""
+    if source is None:
+        return kind(settings, channels, rng)
+    return kind(settings, channels, rng, source)

@@ -18,7 +18,10 @@ def add_parser(commands: Any) -> None:
 
 def validate(args: argparse.Namespace) -> Exit:
     """Load the matrix and say what it holds; mistakes leave through main."""
+    from ..plan.overlap import refuse_overlaps
+
     matrix = open_matrix(args)
+    refuse_overlaps(matrix)
     facts = {
         "methods": [entry.name for entry in matrix.methods],
         "tasks": [entry.name for entry in matrix.tasks],

@@ -9,6 +9,7 @@ from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
 from ..schema.budget import LabelBudget
 from ..schema.identity import digest
 from ..schema.protocols import PRETRAIN_VERSION
+from ..schema.task import TaskSpec
 from .data import Data
 
 
@@ -48,15 +49,24 @@ class Parts:
         """Return the resolved settings of a method with the engine's version."""
 
         def build() -> dict[str, Any]:
-            engine = {"engine": PRETRAIN_VERSION, "channels": self._channels(method)}
+            engine: dict[str, Any] = {
+                "engine": PRETRAIN_VERSION,
+                "channels": self._channels(method),
+            }
+            if method.role == "supervised":
+                spec = self._first(method)
+                engine["source"] = {"kind": spec.kind, "classes": spec.classes}
             return {**method.settings, **engine}
 
         return self._once(("pretrain", method.name), build)
 
     def _channels(self, method: MethodEntry) -> int:
+        return len(self._first(method).channels)
+
+    def _first(self, method: MethodEntry) -> TaskSpec:
+        """Return the first task that a method is trained on."""
         assert method.corpus is not None
-        first = method.corpus.spec.sources[0].task
-        return len(self.data.listing(first).spec.channels)
+        return self.data.listing(method.corpus.spec.sources[0].task).spec
 
     def pretrain_data(self, method: MethodEntry) -> Part:
         """Return fingerprints and case digests of a method's corpus."""

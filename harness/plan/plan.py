@@ -15,6 +15,7 @@ from .cells import Cell, Job, Pretraining
 from .cost import Cost, Likeness, Past, Row, nodes_of, table
 from .data import Data, Listing
 from .identities import Parts
+from .overlap import Overlaps
 from .specs import Specs
 
 
@@ -37,7 +38,8 @@ class Plan:
 
     cells: all cells; done: those whose evaluation is published; todo: the others;
     pretrainings: the distinct ones of all cells, by key; missing_data: task -> why;
-    published: {key: manifest} as of the planning;
+    published: {key: manifest} as of the planning; overlaps: which cells meet patients
+    whose labels their method has seen;
     unpublished: keys of the pretrainings that a cell still waits for.
     """
 
@@ -46,6 +48,8 @@ class Plan:
         self.published = published
         self._data = Data(matrix)
         self._parts = Parts(matrix, self._data)
+        self.overlaps = Overlaps(matrix, self._data)
+        self.overlaps.refuse()
         keys = Keys(matrix, self._parts)
         self.cells: tuple[Cell, ...] = tuple(keys.cells())
         self.pretrainings: dict[str, Pretraining] = {
@@ -125,7 +129,12 @@ class Plan:
     @cached_property
     def _specs(self) -> Specs:
         return Specs(
-            self.matrix, self._data, self._parts, self.cells, self.pretrainings
+            self.matrix,
+            self._data,
+            self._parts,
+            self.cells,
+            self.pretrainings,
+            self.overlaps,
         )
 
     def spec(self, key: str) -> dict[str, Any]:

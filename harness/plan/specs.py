@@ -10,6 +10,7 @@ from ..schema.protocols import EVALUATE_VERSION
 from .cells import Cell, Pretraining
 from .data import Data
 from .identities import Parts, identity
+from .overlap import Overlaps
 
 
 class Specs:
@@ -22,11 +23,13 @@ class Specs:
         parts: Parts,
         cells: Sequence[Cell],
         pretrainings: Mapping[str, Pretraining],
+        overlaps: Overlaps,
     ) -> None:
         self.matrix = matrix
         self.data = data
         self.parts = parts
         self.pretrainings = pretrainings
+        self.overlaps = overlaps
         self.methods = matrix.stages
         self.tasks = {task.name: task for task in matrix.tasks}
         self.budgets = {
@@ -134,9 +137,12 @@ class Specs:
         """Return labels and where of both nodes of a cell."""
         budget = self._budget(cell)
         train = self.data.subset(cell.task, cell.fold, budget, cell.subset_seed).ids
+        method = self.methods[cell.method]
+        overlap = self.overlaps.of(method, cell.task)
         return {
             "labels": self._labels(
-                self.methods[cell.method],
+                method,
+                **({"overlap": overlap} if overlap else {}),
                 task=cell.task,
                 protocol=cell.protocol,
                 label_budget=cell.budget,

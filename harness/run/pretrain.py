@@ -1,31 +1,30 @@
-"""A pretrain node: minimise a loss on unlabelled volumes, export the encoder."""
+"""A pretrain node: minimise a loss on volumes, with or without labels, export."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..api import Batch, Loss, Method, MethodSettings
+from ..api import Batch, LabelledSource, Loss, Method, MethodSettings, build_method
 from ..nn.draws import my_rows
 from ..nn.features import Encoder, lr_factors
 from ..registry.methods import load_method
 from ..schema.errors import DataError
-from ..volumes.crops import Crops, CropSampler
 from . import ranks
 from .checkpoint import encoder_state, load_weights, save_weights, write_json
 from .collapse import Monitor
 from .curves import Curves
-from .data import TaskData
 from .node import Node
 from .optimise import Schedule, trainable
+from .regions import Regions, on_device, open_sources
 from .streams import Streams
 from .training import Objective, Training
 
 # Added to a method's own settings in a node's identity; not the method's business.
-_ENGINE = ("engine", "channels")
+_ENGINE = ("engine", "channels", "source")
 
 
 def pretrain(node: Node) -> None:
@@ -44,8 +43,11 @@ def pretrain(node: Node) -> None:
         msg = f"method {node.stem!r} has nothing to pretrain"
         raise DataError(msg)
     streams = Streams.of_pretraining(node.key)
-    regions = _Regions(_sources(node), own.region)
-    method = kind(own, channels, streams.rng("init")).to(node.device)
+    labels = settings.get("source")
+    source = None if labels is None else LabelledSource(**labels)
+    regions = Regions(open_sources(node), own, source)
+    method = build_method(kind, own, channels, streams.rng("init"), source)
+    method = method.to(node.device)
     if stage := node.identity["inputs"].get("init"):
         _start_from(node, method, str(stage))
     node.attempt.note(trainable_params=trainable(method), n_train=regions.cases)
@@ -67,66 +69,6 @@ def _start_from(node: Node, method: Method, stage: str) -> None:
     node.log(f"encoder of {stage[:16]} loaded, all tensors fit")
 
 
-def _sources(node: Node) -> list[tuple[TaskData, list[str]]]:
-    """Open what the corpus is made of: (data, case ids) of each source."""
-    planned = node.identity["data"]["sources"]
-    listed = node.where["cases"]["sources"]
-    opened = []
-    for source, ids in zip(planned, listed, strict=True):
-        data = node.open(str(source["task"]), str(source["fingerprint"]))
-        if data.cached.channels != node.identity["settings"]["channels"]:
-            msg = (
-                f"task {data.name!r} has {data.cached.channels} channels, other than the "
-                "first source of the corpus: pretrain on sources with equal channels"
-            )
-            raise DataError(msg)
-        opened.append((data, data.check(ids["cases"])))
-    return opened
-
-
-class _Regions:
-    """Draws regions from all sources; every case is equally likely."""
-
-    def __init__(
-        self, sources: Sequence[tuple[TaskData, list[str]]], size: Sequence[int]
-    ) -> None:
-        depth, height, width = size  # planning refused an encoder for images
-        self.samplers = [
-            CropSampler(data.cached, ids, (depth, height, width), labels=False)
-            for data, ids in sources
-        ]
-        shares = torch.tensor([float(len(ids)) for _, ids in sources])
-        self.cases = int(shares.sum())
-        self.shares = shares
-
-    def sample(self, count: int, part: slice, rng: torch.Generator) -> _Drawn:
-        """Draw `count` regions and return those of `part`, (n, C, *size)."""
-        source = torch.multinomial(self.shares, count, replacement=True, generator=rng)
-        start, stop, _ = part.indices(count)
-        parts: list[Crops] = []
-        ids: list[str] = []
-        first = 0
-        for index, sampler in enumerate(self.samplers):
-            n = int((source == index).sum())
-            if n:
-                mine = slice(max(0, start - first), max(0, stop - first))
-                parts.append(sampler.sample(n, rng, mine))
-                ids += parts[-1].drawn
-            first += n
-        batch = Batch(
-            torch.cat([part.images for part in parts]),
-            tuple(case_id for part in parts for case_id in part.case_ids),
-        )
-        return _Drawn(batch, tuple(ids))
-
-
-class _Drawn(NamedTuple):
-    """A share of a batch, and the cases of the whole batch."""
-
-    batch: Batch
-    ids: tuple[str, ...]
-
-
 class _Loss(nn.Module):
     """A method's loss as what a module computes, so that it can run on several ranks."""
 
@@ -142,7 +84,7 @@ def _minimise(
     node: Node,
     method: Method,
     own: MethodSettings,
-    regions: _Regions,
+    regions: Regions,
     streams: Streams,
 ) -> None:
     order = streams.rng("order")
@@ -161,7 +103,7 @@ def _minimise(
     def objective(step: int) -> Objective:
         method.step = step
         drawn = regions.sample(own.batch, my_rows(), order)
-        batch = Batch(drawn.batch.volumes.to(node.device), drawn.batch.case_ids)
+        batch = on_device(drawn.batch, node.device)
         loss: Loss = network(batch, views)
         seen = {name: torch.tensor(value) for name, value in monitor.take().items()}
         return Objective(loss.total, drawn.ids, {**loss.terms, **seen})

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 # Of each row's node, in this order; integers may be missing (<NA>).
 LABELS = (
     "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
-    "subset_seed", "pretraining_seed", "pretraining_key", "tier", "corpus", "n_train",
+    "subset_seed", "pretraining_seed", "pretraining_key", "tier", "corpus", "overlap",
+    "n_train",
 )  # fmt: skip
 _NUMBERS = frozenset({"fold", "seed", "subset_seed", "pretraining_seed", "n_train"})
 # Kept as they are: text that is different in every row, or no text at all.

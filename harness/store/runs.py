@@ -23,7 +23,14 @@ from .tables import RUNS, build, read_tables
 
 _LABELS = frozenset(
     {"method", "encoder", "task", "protocol", "label_budget", "fold", "folds", "seed"}
-    | {"subset_seed", "pretraining_seed", "pretraining_key", "tier", "corpus"}
+    | {
+        "subset_seed",
+        "pretraining_seed",
+        "pretraining_key",
+        "tier",
+        "corpus",
+        "overlap",
+    }
     | {"n_train"}
 )
 _PLAIN = ("key", "attempt", "kind", "state", "error_class", "message", "host", "pid")

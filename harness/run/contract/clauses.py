@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...api import Batch, Method, MethodSettings, resolve
+from ...api import Batch, LabelledSource, Method, MethodSettings, resolve
 from ...nn.draws import Share, share
 from ...schema.roles import TRAINED, Role
 from ...schema.task import TIERS
@@ -18,7 +19,7 @@ from ..checkpoint import encoder_state, load_weights, save_weights
 from ..networks import Classifier, Segmenter, Shape
 from ..optimise import adamw
 from ..streams import Streams
-from .subject import Breach, Clause, Subject, loss_of, regions, rng
+from .subject import Breach, Clause, Subject, loss_of, rng
 
 FALL = 0.85  # a loss that fell to this share of its start in STEPS steps has learnt
 # Distillation cannot fall below its targets' entropy, and is close to it at the start.
@@ -47,7 +48,7 @@ def settings_are_valid(subject: Subject) -> None:
 def loss_is_finite(subject: Subject) -> None:
     """Return a finite scalar with a gradient, and detached terms."""
     method = subject.make()
-    loss = loss_of(method, regions(method))
+    loss = loss_of(method, subject.regions(method))
     if loss.total.shape != () or not loss.total.isfinite():
         msg = f"the loss is {loss.total.detach()}, not one finite number"
         raise Breach(msg)
@@ -64,7 +65,7 @@ def loss_is_finite(subject: Subject) -> None:
 def draws_are_seeded(subject: Subject) -> None:
     """Give the same loss for the same generator state, another for another."""
     method = subject.make()
-    batch = regions(method)
+    batch = subject.regions(method)
     first, again, other = (loss_of(method, batch, s).total for s in (3, 3, 4))
     if not torch.equal(first, again):
         msg = f"one seed gave {float(first):.9g}, then {float(again):.9g}"
@@ -91,7 +92,7 @@ def shares_equal_the_whole(subject: Subject) -> None:
     method = subject.make().eval()
     if method.mixes:
         return
-    batch = regions(method, number=4)
+    batch = subject.regions(method, number=4)
     seen: list[Tensor] = []
     handle = method.encoder().register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0].detach())
@@ -100,7 +101,7 @@ def shares_equal_the_whole(subject: Subject) -> None:
         loss_of(method, batch, 3)
         whole, seen[:] = list(seen), []
         with share(Share(1, 2, 2)):
-            half = Batch(batch.volumes[2:], batch.case_ids[2:])
+            half = second_half(batch)
             loss_of(method, half, 3)
     handle.remove()
     for all_, part in zip(whole, seen, strict=True):
@@ -113,10 +114,16 @@ def shares_equal_the_whole(subject: Subject) -> None:
                 raise Breach(msg)
 
 
+def second_half(batch: Batch) -> Batch:
+    """Return what the second of two ranks has of a batch of four."""
+    labels = None if batch.labels is None else batch.labels[2:]
+    return Batch(batch.volumes[2:], batch.case_ids[2:], labels)
+
+
 def encoder_learns(subject: Subject) -> None:
     """Give every trained parameter of the exported encoder a gradient."""
     method = subject.make()
-    loss_of(method, regions(method)).total.backward()  # type: ignore[no-untyped-call]
+    loss_of(method, subject.regions(method)).total.backward()  # type: ignore[no-untyped-call]
     lacking = [
         name
         for name, p in method.encoder().named_parameters()
@@ -130,7 +137,7 @@ def encoder_learns(subject: Subject) -> None:
 def frozen_parts_stay(subject: Subject) -> None:
     """Leave what is not trained without gradient, and a teacher in evaluation mode."""
     method = subject.make()
-    loss_of(method, regions(method)).total.backward()  # type: ignore[no-untyped-call]
+    loss_of(method, subject.regions(method)).total.backward()  # type: ignore[no-untyped-call]
     touched = [
         n
         for n, p in method.named_parameters()
@@ -153,7 +160,7 @@ def loss_falls(subject: Subject) -> None:
     method = subject.smaller()
     taught = hasattr(method, "teacher")
     rate = 1e-3 if taught else 2e-3
-    steps = _train(method, STEPS, lr=rate, hold=taught)
+    steps = _train(method, subject.regions(method), STEPS, lr=rate, hold=taught)
     values = [value for value, _ in steps]
     end = sum(values[-3:]) / 3
     if not end < (DISTILLED_FALL if taught else FALL) * values[0]:
@@ -167,11 +174,13 @@ def loss_falls(subject: Subject) -> None:
 def training_resumes(subject: Subject) -> None:
     """Go on exactly from state_dict(): nothing else may live between steps."""
     whole = subject.smaller()
-    want = [value for value, _ in _train(whole, 4)]
+    batch = subject.regions(whole)
+    want = [value for value, _ in _train(whole, batch, 4)]
     first, second = subject.smaller(), subject.smaller()
-    steps = list(_train(first, 2))
+    steps = list(_train(first, batch, 2))
     second.load_state_dict(first.state_dict())
-    got = [value for value, _ in _train(second, 4, start=2, optimiser=steps[-1][1])]
+    again = _train(second, batch, 4, start=2, optimiser=steps[-1][1])
+    got = [value for value, _ in again]
     if got != want[2:]:
         msg = f"losses {want[2:]} without a break, {got} after one"
         raise Breach(msg)
@@ -204,8 +213,23 @@ def export_loads(subject: Subject) -> None:
                     raise Breach(msg)
 
 
+def both_kinds_of_labels_teach(subject: Subject) -> None:
+    """Learn a class per image as well as a label per voxel, with a finite loss."""
+    for source in (
+        LabelledSource("segmentation", 3),
+        LabelledSource("classification", 2),
+    ):
+        taught = replace(subject, source=source)
+        method = taught.make()
+        loss = loss_of(method, taught.regions(method)).total
+        if not loss.isfinite() or not loss.requires_grad:
+            msg = f"a {source.kind} source gives no finite loss with a gradient"
+            raise Breach(msg)
+
+
 def _train(
     method: Method,
+    batch: Batch,
     steps: int,
     *,
     start: int = 0,
@@ -214,7 +238,6 @@ def _train(
     hold: bool = False,
 ) -> Iterator[tuple[float, torch.optim.Optimizer]]:
     """Train on one batch with the same draws in each step; yield each loss."""
-    batch = regions(method)
     fresh = adamw(method, lr, weight_decay=0.0)
     if optimiser is not None:
         fresh.load_state_dict(optimiser.state_dict())
@@ -260,6 +283,9 @@ CLAUSES = (
            training_resumes),
     Clause("M10", "the exported encoder loads whole, with equal features",
            "return the network of harness.nn.build from encoder()", export_loads, ENCODERS),
+    Clause("M11", "a source of either kind teaches: labels of voxels, or of images",
+           "choose decoder or head by source.kind", both_kinds_of_labels_teach,
+           frozenset({"supervised"})),
 )  # fmt: skip
 
 

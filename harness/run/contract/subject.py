@@ -9,12 +9,22 @@ from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 from torch.nn import functional
 
-from ...api import BaselineSettings, Batch, Loss, Method, resolve
+from ...api import (
+    BaselineSettings,
+    Batch,
+    LabelledSource,
+    Loss,
+    Method,
+    build_method,
+    resolve,
+)
 from ...schema.roles import TRAINED, Role
 
 REGIONS = 2
+VOXELS = LabelledSource("segmentation", 2)  # what a supervised method learns from
 
 
 class Breach(Exception):
@@ -32,11 +42,13 @@ class Subject:
 
     kind: type[Method]
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    source: LabelledSource = field(default_factory=lambda: VOXELS)
 
     def make(self, *, channels: int = 1, **overrides: Any) -> Method:
         """Build the method at tier tiny, in training mode, always the same weights."""
         settings = resolve(self.kind.Settings, "tiny", {**self.overrides, **overrides})
-        return self.kind(settings, channels, rng(1)).train()
+        source = self.source if self.kind.role == "supervised" else None
+        return build_method(self.kind, settings, channels, rng(1), source).train()
 
     def smaller(self) -> Method:
         """Build it for crops of 16 voxels a side, where it takes them, else as `make`."""
@@ -51,14 +63,18 @@ class Subject:
         """Return the settings at tier tiny."""
         return resolve(self.kind.Settings, "tiny", self.overrides)
 
-
-def regions(method: Method, number: int = REGIONS) -> Batch:
-    """Return smooth random regions of the method's size: there is something to predict."""
-    settings: Any = method.settings
-    sides = tuple(settings.region)
-    coarse = torch.rand(number, 1, *[5] * len(sides), generator=rng(2))
-    volumes = functional.interpolate(coarse, size=sides)
-    return Batch(volumes, tuple(f"case-{i}" for i in range(number)))
+    def regions(self, method: Method, number: int = REGIONS) -> Batch:
+        """Return smooth random regions of its size: there is something to predict."""
+        settings: Any = method.settings
+        sides = tuple(settings.region)
+        coarse = torch.rand(number, 1, *[5] * len(sides), generator=rng(2))
+        volumes = functional.interpolate(coarse, size=sides)
+        labels: Tensor | None = None
+        if self.kind.role == "supervised":
+            labels = (volumes[:, 0] > 0.5).to(torch.uint8)
+            if self.source.kind == "classification":
+                labels = torch.arange(number) % self.source.classes
+        return Batch(volumes, tuple(f"case-{i}" for i in range(number)), labels)
 
 
 def loss_of(method: Method, batch: Batch, seed: int = 0) -> Loss:
