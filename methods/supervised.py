@@ -27,7 +27,7 @@ from harness.schema.roles import Role
 from harness.volumes.augment import augment
 
 
-class Settings(SupervisedSettings):
+class LearningSettings(SupervisedSettings):
     """Published settings; sources beside each value."""
 
     flip: float = Field(
@@ -43,7 +43,7 @@ class Settings(SupervisedSettings):
 class Supervised(Method):
     """L = Dice(g(f(x)), y) + CE(g(f(x)), y), or CE(w·f(x), y) for a class per image."""
 
-    Settings = Settings
+    Settings = LearningSettings
     encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
@@ -51,7 +51,7 @@ class Supervised(Method):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: LearningSettings,
         channels: int,
         rng: torch.Generator,
         source: LabelledSource,

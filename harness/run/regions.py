@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -54,7 +54,8 @@ class Regions:
         settings: MethodSettings,
         labels: LabelledSource | None,
     ) -> None:
-        depth, height, width = settings.region  # planning refused an encoder for images
+        # planning refused an encoder for images
+        depth, height, width = cast(tuple[int, int, int], settings.region)
         self._sources = sources
         self._labels = labels
         voxels = labels is not None and labels.kind == "segmentation"

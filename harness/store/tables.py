@@ -73,7 +73,9 @@ RUNS = _schema(
     pa.field("git_commit", pa.string()),
     pa.field("git_dirty", pa.bool_()),
     pa.field("provenance", pa.string()),  # JSON
-    pa.field("overlap", _WORD),  # with patients seen in pretraining: what it makes of it
+    pa.field(
+        "overlap", _WORD
+    ),  # with patients seen in pretraining: what it makes of it
 )
 # One row for each cell, case, structure and metric. value is null where undefined.
 CASES = _schema(
