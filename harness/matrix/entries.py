@@ -14,6 +14,7 @@ from ..schema.task import TIERS, Tier
 
 RESERVED = (
     "extends", "tiers", "corpus", "init", "protocols", "source", "allow_overlap",
+    "input_channels",
 )  # fmt: skip
 MAX_CHAIN = 16
 

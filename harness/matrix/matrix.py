@@ -31,7 +31,8 @@ class MethodEntry:
 
     corpus: what it is trained on (of a supervised method: its labelled source); init:
     the stage whose encoder pretraining starts from; members: whose encoders it joins;
-    allow_overlap: whether what it is trained on may share patients with a task.
+    allow_overlap: whether what it is trained on may share patients with a task;
+    channels: what its encoder is made for, None for as many as each task has.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MethodEntry:
     init: MethodEntry | None = None
     members: tuple[MethodEntry, ...] = ()
     allow_overlap: bool = False
+    channels: int | None = None
 
     @property
     def is_published(self) -> bool:
@@ -62,6 +64,10 @@ class MethodEntry:
         """The resolved settings of the encoder, `kind` included."""
         encoder: Mapping[str, Any] = self.settings["encoder"]
         return encoder
+
+    def channels_on(self, task: TaskEntry) -> int:
+        """Return how many channels its encoder takes on a task: the task's, or one."""
+        return self.channels or len(task.spec.channels)
 
     @property
     def encoder_kind(self) -> str:

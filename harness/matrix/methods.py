@@ -13,6 +13,7 @@ from ..registry.yamlfile import Document
 from ..registry.yamlwords import brief
 from ..schema.identity import canonical_json
 from ..schema.task import Tier
+from .channels import give_channels
 from .entries import Chain, ChainBuilder
 from .matrix import MethodEntry, TaskEntry
 from .model import BenchmarkFile
@@ -59,6 +60,7 @@ def resolve_methods(
                 _check_dims(chain, entry, tasks, corpora)
                 kept = _protocols(chain, file, tasks)
                 entries[chain.name] = chain, replace(entry, protocols=kept)
+    give_channels(entries, tasks, corpora)
     for name in list(entries):
         _join(name, entries, ())
     found = [entries[chain.name] for chain in listed if chain.name in entries]
@@ -114,6 +116,7 @@ def _join(
         for key in {*entry.encoder, *first.encoder} - {"drop_path"}
         if entry.encoder.get(key) != first.encoder.get(key)
     ]
+    differ += ["channels"] if entry.channels != first.channels else []
     if differ:
         layer.fault(
             ("init",),
@@ -174,7 +177,7 @@ def _protocols(
 def _check_dims(
     chain: Chain, entry: MethodEntry, tasks: Sequence[TaskEntry], corpora: Corpora
 ) -> None:
-    """Note where a method cannot use a task's dimensionality or number of channels."""
+    """Note where a method cannot use a task's dimensionality."""
     layer = chain.layers[-1]
     for task in tasks:
         if reason := _unfit(entry, task.spec.dims):
@@ -183,25 +186,12 @@ def _check_dims(
                 f"{reason}, and task {task.name} is {task.spec.dims}-D: "
                 "remove one of them",
             )
-    channels: dict[int, str] = {}
     for source in entry.corpus.spec.sources if entry.corpus else ():
         spec = corpora.task(source.task)
-        if spec is None:
-            continue
-        if reason := _unfit(entry, spec.dims):
+        if spec is not None and (reason := _unfit(entry, spec.dims)):
             layer.fault(
                 (), f"{reason}, and task {source.task} of its corpus is {spec.dims}-D"
             )
-        channels.setdefault(len(spec.channels), source.task)
-    for task in tasks if entry.corpus else ():
-        channels.setdefault(len(task.spec.channels), task.name)
-    if len(channels) > 1:
-        counts = ", ".join(f"{task} has {count}" for count, task in channels.items())
-        layer.fault(
-            (),
-            f"method {entry.name} needs one number of channels in its corpus and "
-            f"tasks: {counts}",
-        )
 
 
 def _unfit(entry: MethodEntry, dims: int) -> str | None:
@@ -222,7 +212,7 @@ def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
     seen: dict[str, str] = {}
     for chain, entry in entries:
         if entry.role == "baseline":
-            identity = canonical_json(["encoder", dict(entry.encoder)])
+            identity = canonical_json(["encoder", dict(entry.encoder), entry.channels])
         else:
             spec = entry.corpus.spec if entry.corpus else None
             corpus = spec.model_dump(mode="json", exclude={"title"}) if spec else None

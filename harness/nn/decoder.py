@@ -31,8 +31,11 @@ class CnnDecoder(nn.Module):
     widths: channels of `Features.maps`, finest first, the bottleneck last; any number
     of stages. patch: voxels per side of a stem token. dilated: how many of the last maps
     are not coarser than the one before. full_width: channels at full resolution, by
-    default widths[0] (the published choice), or half of it below 48.
+    default widths[0] (the published choice), or half of it below 48. joins: how many of
+    the last maps it needs.
     """
+
+    joins: int
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class CnnDecoder(nn.Module):
     ) -> None:
         super().__init__()
         *stages, deepest = widths
+        self.joins = len(widths)
         if full_width is None:
             narrow = widths[0] < PAPER_WIDTH
             full_width = max(1, widths[0] // 2) if narrow else widths[0]
@@ -85,9 +89,11 @@ class PlainDecoder(nn.Module):
 
     The tokens of earlier layers are raised to finer grids by transposed convolutions and
     residual blocks: of a patch of 16, the maps after 1/4, 1/2 and 3/4 of the blocks to
-    1/2, 1/4 and 1/8 of the input; of a smaller patch only the later ones. base: channels
-    at full resolution, doubled per level, by default `narrowed`.
+    1/2, 1/4 and 1/8 of the input; of a smaller patch only the later ones, `joins` maps in
+    all. base: channels at full resolution, doubled per level, by default `narrowed`.
     """
+
+    joins: int
 
     def __init__(
         self,
@@ -101,7 +107,7 @@ class PlainDecoder(nn.Module):
         base: int | None = None,
     ) -> None:
         super().__init__()
-        levels = doublings(patch)
+        levels = self.joins = doublings(patch)
         base = base or narrowed(widths[-1])
         high = [base * 2**level for level in range(levels)]  # finest first
         self.image = _Residual(dims, channels, high[0])
@@ -177,7 +183,7 @@ def narrowed(width: int) -> int:
 
 def build_decoder(
     encoder: Encoder, channels: int, classes: int, rng: torch.Generator
-) -> nn.Module:
+) -> CnnDecoder | PlainDecoder:
     """Return the decoder that fits an encoder: by whether its maps get coarser."""
     widths, patch, dims = encoder.widths, encoder.settings.patch, encoder.dims
     if len(set(widths)) == 1:

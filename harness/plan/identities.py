@@ -93,12 +93,15 @@ class Parts:
 
         def build() -> dict[str, Any]:
             entry = self.matrix.protocols[protocol]
+            channels = len(task.spec.channels)
+            own = method.channels_on(task)
             return {
                 "protocol": entry.settings.model_dump(mode="json"),
                 "encoder": dict(method.encoder),
                 "crop": list(entry.crop_of(method, task)),
                 "classes": task.spec.classes,
-                "channels": len(task.spec.channels),
+                "channels": channels,
+                **({"encoder_channels": own} if own != channels else {}),
                 "task_kind": task.spec.kind,
             }
 

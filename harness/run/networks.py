@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..nn.build import build_encoder
+from ..nn.channels import apart, merges, together
 from ..nn.decoder import build_decoder
 from ..nn.features import Encoder, Features
 from ..nn.heads import LinearHead
@@ -19,12 +21,17 @@ from .streams import Streams
 
 
 class Shape(Closed):
-    """What an adapt node's identity says of its network."""
+    """What an adapt node's identity says of its network.
+
+    encoder_channels: what the encoder is made for, where that is not `channels` of the
+    task; then it is one, and each channel of an image passes through it alone.
+    """
 
     encoder: EncoderSettings
     crop: Triple
     classes: int
     channels: int
+    encoder_channels: int | None = None
     task_kind: TaskKind
     protocol: dict[str, Any]
 
@@ -33,19 +40,29 @@ class Shape(Closed):
         """Read `settings` of an adapt node's identity."""
         return cls.model_validate(settings)
 
+    @property
+    def separate(self) -> int:
+        """How many channels pass through the encoder alone; 1 where it takes all."""
+        return 1 if self.encoder_channels is None else self.channels
+
 
 class Adapted(nn.Module):
-    """An encoder and what is trained on top of it; a frozen encoder never trains."""
+    """An encoder and what is trained on top of it; a frozen encoder never trains.
+
+    separate: how many channels pass through the encoder alone (METHODS 2.9).
+    """
 
     encoder: Encoder
     frozen: bool
+    separate: int
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__()
-        self.frozen = False
+        self.frozen, self.separate = False, shape.separate
         self.encoder = build_encoder(
-            shape.encoder, shape.channels, streams.rng("encoder")
-        )
+            shape.encoder, shape.encoder_channels or shape.channels,
+            streams.rng("encoder"),
+        )  # fmt: skip
         self.encoder.hide_nothing()
 
     def freeze_encoder(self) -> None:
@@ -62,10 +79,17 @@ class Adapted(nn.Module):
         return self
 
     def features(self, x: Tensor) -> Features:
-        """Return the encoder's features, without a graph where it is frozen."""
+        """Return the encoder's features, without a graph where it is frozen.
+
+        x: (B, C, *sides). Where channels pass alone, maps have B C rows, the channels of
+        a case in a row, and `pooled` has them side by side, (B, C width).
+        """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features: Features = self.encoder(x)
-        return features
+            if self.separate == 1:
+                features: Features = self.encoder(x)
+                return features
+            features = self.encoder(apart(x))
+            return replace(features, pooled=together(features.pooled, self.separate))
 
 
 class Segmenter(Adapted):
@@ -76,24 +100,31 @@ class Segmenter(Adapted):
         self.decoder = build_decoder(
             self.encoder, shape.channels, shape.classes, streams.rng("decoder")
         )
+        joined = self.encoder.widths[-self.decoder.joins :]
+        self.merges = merges(joined, self.separate, streams.rng("merge"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of every voxel."""
-        logits: Tensor = self.decoder(x, self.features(x))
+        features = self.features(x)
+        maps = features.maps[-len(self.merges) :]
+        pairs = zip(self.merges, maps, strict=True)
+        merged = tuple(merge(each) for merge, each in pairs)
+        logits: Tensor = self.decoder(x, replace(features, maps=merged))
         return logits
 
 
 class Classifier(Adapted):
     """Encoder, its image vector and one linear layer: (B, C, *crop) -> (B, classes).
 
-    METHODS 2.6: the class token where the encoder ends with one, else the average.
+    METHODS 2.6: the class token where the encoder ends with one, else the average. Of
+    channels that pass alone the vectors stand side by side, without a layer between
+    (chosen here: a linear probe then stays linear).
     """
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__(shape, streams)
-        self.head = LinearHead(
-            self.encoder.pooled_width, shape.classes, streams.rng("head")
-        )
+        width = self.encoder.pooled_width * self.separate
+        self.head = LinearHead(width, shape.classes, streams.rng("head"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits of every class."""

@@ -19,7 +19,7 @@ from harness.schema.cases import CaseRef
 from harness.volumes.raw import RawCase
 
 
-def cases(seed: int, *, count: int = 14, classes: int = 0):
+def cases(seed: int, *, count: int = 14, classes: int = 0, channels: int = 1):
     sides = ["train"] * 4 + ["val"] + ["test"] * 2
     return [
         CaseRef(
@@ -33,7 +33,7 @@ def cases(seed: int, *, count: int = 14, classes: int = 0):
     ]
 
 
-def make(case, seed: int, *, count: int = 14, classes: int = 0):
+def make(case, seed: int, *, count: int = 14, classes: int = 0, channels: int = 1):
     """A ball (1) and a plate (2) in noise; the ball is brighter in class 1."""
     rng = np.random.default_rng(int(case.case_id[4:]))
     grid = np.indices((20, 24, 18)).astype(float)
@@ -46,7 +46,8 @@ def make(case, seed: int, *, count: int = 14, classes: int = 0):
     image += glow * (label == 1)
     affine = np.diag([1.0, 1.0, 1.5, 1.0])
     seen = None if case.target is not None else label
-    return RawCase(image[None].astype(np.float32), seen, affine)
+    image = np.stack([image / (n + 1) for n in range(channels)])
+    return RawCase(image.astype(np.float32), seen, affine)
 '''
 BENCHMARK = """
 tier: tiny
@@ -73,6 +74,11 @@ class TinyRun:
         for name in ("organs", "nodules"):
             path = bench.root / "tasks" / f"{name}.yaml"
             path.write_text(path.read_text().replace("cases: 20", "cases: 14"))
+        for name, base in (("pairs", "organs"), ("graded_pairs", "nodules")):
+            text = (bench.root / f"tasks/{base}.yaml").read_text()
+            text = text.replace("channels: [a]", "channels: [a, b]")
+            text = text.replace("settings: {", "settings: {channels: 2, ")
+            bench.add(f"tasks/{name}.yaml", text.replace("2, }", "2}"))
         bench.add("corpora/painted.yaml", "title: T\nsources: [{task: organs}]\n")
         self.results = bench.root / "results"
         self.store = Store(self.results)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from harness.nn.swin import SwinSettings
+from harness.nn.settings import ResNetSettings, SwinSettings, ViTSettings
 from harness.run.networks import Classifier, Segmenter, Shape
 from harness.run.optimise import adamw, trainable
 from harness.run.streams import Streams
@@ -65,3 +65,54 @@ def test_streams_of_one_purpose_do_not_shift_another():
     draws = [STREAMS.rng(p).initial_seed() for p in ("order", "augmentation", "head")]
     assert len(set(draws)) == 3
     assert STREAMS.rng("order").initial_seed() == draws[0]
+
+
+ENCODERS = {"swin": SwinSettings, "vit": ViTSettings, "resnet": ResNetSettings}
+
+
+def several(encoder: str, task_kind: str = "segmentation") -> Shape:
+    """A task of three channels on an encoder for one."""
+    settings = ENCODERS[encoder]
+    return Shape(
+        encoder=settings(**settings.tiers["tiny"]), crop=(16, 16, 16), classes=4,
+        channels=3, encoder_channels=1, task_kind=task_kind, protocol={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_channels_pass_an_encoder_for_one_alone(encoder):
+    network = Segmenter(several(encoder), STREAMS)
+    network.freeze_encoder()
+    x = torch.rand(2, 3, 16, 16, 16, generator=torch.Generator().manual_seed(2))
+    seen = {}
+    for number, merge in enumerate(network.merges):
+        merge.register_forward_pre_hook(
+            lambda *io, n=number: seen.update({n: io[1][0]})
+        )
+    logits = network(x)
+    assert logits.shape == (2, 4, 16, 16, 16)
+    for channel in range(3):
+        alone = network.encoder(x[:, channel : channel + 1]).maps
+        for number, want in enumerate(alone[-len(network.merges) :]):
+            found = seen[number].view(2, 3, *want.shape[1:])[:, channel]
+            assert torch.allclose(found, want, atol=1e-5)
+    logits.square().mean().backward()
+    lacking = [n for n, p in network.named_parameters() if p.grad is None]
+    assert all(name.startswith("encoder.") for name in lacking)
+    assert all(p.grad is None for p in network.encoder.parameters())
+
+
+def test_vectors_of_channels_stand_side_by_side():
+    network = Classifier(several("vit", "classification"), STREAMS).eval()
+    x = torch.rand(2, 3, 16, 16, 16, generator=torch.Generator().manual_seed(2))
+    pooled = network.features(x).pooled
+    alone = [network.encoder(x[:, i : i + 1]).pooled for i in range(3)]
+    assert torch.allclose(pooled, torch.cat(alone, dim=1), atol=1e-5)
+    assert network(x).shape == (2, 4)
+
+
+def test_an_encoder_for_all_channels_needs_no_merge():
+    whole = several("swin").model_copy(update={"encoder_channels": None})
+    network = Segmenter(whole, STREAMS)
+    assert not list(network.merges.parameters())
+    assert network(torch.rand(1, 3, 16, 16, 16)).shape == (1, 4, 16, 16, 16)

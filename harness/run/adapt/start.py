@@ -53,8 +53,9 @@ def build_network(node: Node, shape: Shape) -> Adapted:
 def save_model(node: Node, network: Adapted, **about: Any) -> None:
     """Write model.safetensors, all tensors of the network, and model.json.
 
-    A frozen encoder is written too, so that an evaluation needs this node alone.
-    `about`: what selection chose, for people.
+    A frozen encoder is written too, so that an evaluation needs this node alone. The
+    channels are named in the order that the network takes them in. `about`: what
+    selection chose, for people.
     """
     path = node.attempt.path("model.safetensors")
     digest = save_weights(path, network.state_dict())
@@ -64,6 +65,7 @@ def save_model(node: Node, network: Adapted, **about: Any) -> None:
             "key": node.key,
             "protocol": node.stem,
             "settings": node.identity["settings"],
+            "channels": node.where["tasks"][node.task]["channels"],
             "sha256": digest,
             **about,
         },
