@@ -295,6 +295,7 @@ class DAGMaN(Method):
         guides = cfg.attention_source == "clean"
         due = self.step % max(1, cfg.steps // _POINTS) == 0
         if cfg.mask.guided and cfg.noisy_teacher and (guides or due):
+            assert attention is not None, "a guided mask needs attention"
             clean = self.teacher(x).features.attention
             most = cfg.mask.bounds[1]
             overlap = {"overlap": shared_ranks(attention, clean, most).mean()}
