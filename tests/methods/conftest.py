@@ -26,6 +26,19 @@ def tiny(name: str, *, channels: int = 1, **overrides) -> Method:
     return found(settings, channels, rng(1)).train()
 
 
+@torch.no_grad()
+def stirred(method: Method, seed: int = 5, size: float = 0.2) -> Method:
+    """The method with noise on every weight of student and teacher, in evaluation mode.
+
+    As they are drawn, networks see hardly any difference between two images, and a loss
+    of the wrong pair would pass for that of the right one.
+    """
+    noise = rng(seed)
+    for parameter in method.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=noise) * size)
+    return method.eval()
+
+
 @pytest.fixture(params=NAMES)
 def name(request) -> str:
     return request.param

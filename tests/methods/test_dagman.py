@@ -12,7 +12,7 @@ from harness.nn.masking import random_units
 from harness.nn.views import random_view
 from harness.run.optimise import adamw
 
-from .conftest import kind, rng, tiny
+from .conftest import kind, rng, stirred, tiny
 from .test_smit import cross_entropy
 
 AS_SMIT = {
@@ -95,7 +95,7 @@ def test_the_losses_are_those_of_a_slow_reference(batch):
     method = tiny("dagman")
     train(method, batch, 2)
     method.step = 3  # past the warm-up of the temperatures
-    loss = method.eval().loss(batch, rng(9))
+    loss = stirred(method).loss(batch, rng(9))
     want = reference(method, batch, 9)
     have = {k: v.item() for k, v in loss.terms.items() if k != "overlap"}
     assert have == pytest.approx(want, rel=1e-3)

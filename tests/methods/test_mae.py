@@ -64,3 +64,20 @@ def test_hidden_patches_reach_neither_encoder_nor_decoder():
         method.loss(Batch(each, ("a", "b")), rng(7))
     assert torch.equal(*outputs)
     assert method.student.mask_token.requires_grad is False
+
+
+@torch.no_grad()
+def test_the_decoder_puts_every_patch_in_its_place():
+    method = tiny("mae").eval()
+    x = torch.rand(1, 1, 32, 32, 32, generator=rng(2))
+    order = uniform_scores(1, 64, rng(3)).argsort(dim=1)
+    other = torch.cat([order[:, :16].flip(1), order[:, 16:].roll(5, 1)], dim=1)
+    one, two = (
+        method.decoder(
+            method.student.encode_kept(x, each[:, :16]), each, (4, 4, 4), rng()
+        )
+        for each in (order, other)  # the same patches, listed in two ways
+    )
+    torch.testing.assert_close(one, two)
+    places = one[0, order[0, 16:]]  # nothing but their position tells hidden ones apart
+    assert torch.cdist(places, places).fill_diagonal_(1).min() > 1e-4

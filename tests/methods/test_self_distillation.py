@@ -12,7 +12,7 @@ from harness.nn.mask_rules import draw_mask
 from harness.nn.masking import ranks, uniform_scores
 from harness.run.optimise import adamw
 
-from .conftest import kind, rng, tiny
+from .conftest import kind, rng, stirred, tiny
 from .test_smit import cross_entropy
 
 TEMPERATURE = 0.07  # at step 3 of 4, past the warm-up
@@ -28,7 +28,7 @@ def trained(name, batch, **overrides):
         optimiser.zero_grad()
         method.after_step(step, 10)
     method.step = 3
-    return method.eval()
+    return stirred(method)
 
 
 def agreement(student, teacher, center):
@@ -177,6 +177,19 @@ def test_3dino_is_agreement_hidden_patches_and_spread(batch):
     assert found == pytest.approx(want, rel=1e-3)
     total = image + patch + 0.1 * koleo
     assert loss.total.item() == pytest.approx(total, rel=1e-3)
+
+
+def test_3dino_s_mask_ratios_are_one_a_bin_and_dealt_at_random():
+    method = tiny("dino3d")
+    shares = []
+    for seed in range(4):
+        hidden = method._mask(16, torch.Size((48, 48, 48)), rng(seed)).flatten(1)
+        share = hidden.float().mean(dim=1)  # of 216 patches
+        assert (share == 0).sum() == 8  # half of the views stay whole
+        bins = (share[share > 0] + 1 / 216 - 0.2) / ((0.75 - 0.2) / 8)
+        assert sorted(bins.int().tolist()) == list(range(8))
+        shares.append(share > 0)
+    assert len({tuple(each.tolist()) for each in shares}) == 4
 
 
 def test_3dino_s_published_settings():

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from harness.api import Batch, resolve
-from harness.nn.ema import momentum_at
 
 from .conftest import kind, rng, tiny
 
@@ -86,24 +85,6 @@ def test_moco_v3_finds_its_key_among_the_batch(batch):
     k1, k2 = (method.teacher(x) for x in (one, two))
     want = 0.4 * (found_by_name(q1, k2, 0.2) + found_by_name(q2, k1, 0.2))
     assert method.loss(batch, rng(3)).total.item() == pytest.approx(want, rel=1e-4)
-
-
-@pytest.mark.parametrize(("name", "branch"), [("byol", "online"), ("moco_v3", "query")])
-def test_the_moving_network_starts_as_a_copy_and_follows_the_global_step(
-    name, branch, batch
-):
-    method = tiny(name)
-    student, teacher = getattr(method, branch), method.teacher.module
-    for a, b in zip(student.parameters(), teacher.parameters(), strict=True):
-        assert torch.equal(a, b)
-    old = [p.clone() for p in teacher.parameters()]
-    with torch.no_grad():
-        for parameter in student.parameters():
-            parameter.add_(1.0)
-    method.after_step(30, 100)
-    momentum = momentum_at(30, 100, 0.9)
-    for before, now in zip(old, teacher.parameters(), strict=True):
-        assert torch.allclose(now, before + (1 - momentum), atol=1e-5)
 
 
 def test_the_target_normalises_by_its_own_batch(batch):

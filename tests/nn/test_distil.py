@@ -164,6 +164,12 @@ def test_koleo_by_hand_and_for_equal_vectors():
         koleo(torch.ones(1, 4))
 
 
+def test_koleo_is_computed_in_single_precision():
+    half = torch.randn(6, 32, generator=rng()).half()
+    assert koleo(half).dtype == torch.float32
+    assert torch.equal(koleo(half), koleo(half.float()))
+
+
 def test_the_centre_moves_after_the_step_over_all_that_was_seen():
     targets = PrototypeTargets(2, momentum=0.9)
     first, second = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 0.0], [3.0, 0.0]])

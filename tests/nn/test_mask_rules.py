@@ -77,6 +77,17 @@ def test_drawn_hints_stay_visible_and_come_from_the_first_tenth():
     assert (drawn.sum(dim=1) == 45 - 4).all()  # floor(0.1 * 0.7 * 64) hints
 
 
+def test_how_many_hints_are_drawn_is_a_draw_of_its_own():
+    """METHODS 1.16: the ratios of what is hidden and of what is shown again."""
+    score = attention(batch=256)
+    how = MaskSettings(kind="high", ratio=(0.2, 0.8), hints=0.1, hint_rule="drawn")
+    drawn = draw_mask(how, 256, GRID, rng(), score).flatten(1)
+    shown = (~drawn & (ranks(-score.flatten(1)) < 7)).sum(dim=1)  # of the first tenth
+    assert set(shown.tolist()) == {1, 2, 3, 4, 5}  # floor(0.1 * r * 64)
+    ratio = (drawn.sum(dim=1) + shown) / 64
+    assert abs(torch.corrcoef(torch.stack([ratio, shown.float()]))[0, 1]) < 0.2
+
+
 @pytest.mark.parametrize("kind", ["random", "block"])
 @pytest.mark.parametrize("grid", [(6, 5), (4, 4, 6)])
 def test_ratios_are_drawn_per_sample_or_per_batch_and_some_samples_stay_whole(

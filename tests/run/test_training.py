@@ -1,6 +1,7 @@
 """Settings of a training: which change numbers, and which must not."""
 
 import json
+import sys
 from hashlib import sha256
 
 import pytest
@@ -115,3 +116,65 @@ def test_run_settings_are_told_to_jobs_and_are_no_identity(tiny):
     spec = json.loads((tiny.store.node_dir(told[0]) / "spec.json").read_text())
     assert spec["where"]["training"]["checkpoint_minutes"] == 2
     assert spec["where"]["keep"] == {"pretrain": "last", "adapt": "none"}
+
+
+DIARY = '''
+"""A method that notes when it is called, and with which weights."""
+from typing import ClassVar
+
+from harness.api import Loss, Method, MethodSettings
+from harness.nn.build import build_encoder
+
+SEEN = []
+
+
+class DiarySettings(MethodSettings):
+    pass
+
+
+class Diary(Method):
+    """Notes."""
+
+    Settings = DiarySettings
+    version: ClassVar[int] = 1
+
+    def __init__(self, settings, channels, rng):
+        super().__init__(settings, channels, rng)
+        self.student = build_encoder(settings.encoder, channels, rng)
+        self.student.hide_nothing()
+
+    def note(self, what, step):
+        SEEN.append((what, step, self.student.stem.weight.sum().item()))
+
+    def loss(self, batch, rng):
+        self.note("loss", self.step)
+        loss = self.student(batch.volumes, rng=rng).pooled.square().mean()
+        return Loss(loss, {"own": loss.detach()})
+
+    def after_step(self, step, total):
+        self.note("after", step)
+        assert total == 3
+
+    def encoder(self):
+        return self.student
+'''
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_method_is_told_the_global_step_and_follows_the_optimisers(tiny, accumulate):
+    """An EMA moves once per step, after it, by a step that no epoch turns back."""
+    tiny.bench.add("methods/diary.py", DIARY)
+    small = "crop: [16, 16, 16], region: [16, 16, 16], batch: 8, steps: 3"
+    trained(tiny, f"diary: {{{small}, accumulate: {accumulate}}}")
+    seen = sys.modules["methods.diary"].SEEN
+    calls = [("loss", "after")[i] for i in [*[0] * accumulate, 1]]
+    assert [(what, step) for what, step, _ in seen] == [
+        (what, step) for step in range(3) for what in calls
+    ]  # 8 of 8 cases a step: three epochs
+    weights = [weight for *_, weight in seen]
+    for step in range(3):
+        first = step * len(calls)
+        *losses, after = weights[first : first + len(calls)]
+        assert len({*losses}) == 1
+        assert after != losses[0]  # the optimiser has been there
+        assert weights[first + len(calls) :][:1] in ([after], [])

@@ -1,0 +1,7 @@
+"""Every mutant, in the order of the page."""
+
+from mutants_of_masks import MASKS
+from mutants_of_methods import METHODS
+from mutants_of_parts import PARTS
+
+MUTANTS = (*PARTS, *MASKS, *METHODS)
