@@ -57,7 +57,10 @@ def test_codes_and_prototypes_have_length_one(method):
     batch = batch_of(method)
     codes = method.codes(batch.volumes)
     assert torch.allclose(codes.norm(dim=1), torch.ones(2), atol=1e-5)
-    assert method.cosines(codes).abs().max() <= 1 + 1e-5
+    cosines = method.cosines(codes).detach()
+    with torch.no_grad():
+        method.prototypes.weight *= torch.linspace(0.1, 90, 8)[:, None]
+    torch.testing.assert_close(method.cosines(codes).detach(), cosines)
 
 
 def test_prototypes_rest_at_first():
@@ -77,11 +80,15 @@ def test_the_queue_fills_newest_first_and_then_counts(method):
     method.after_step(0, 4)
     assert torch.equal(method.queue[:, :2], first)
     assert int(method.filled) == 2
+    logits = method.cosines(method.codes(batch.volumes)).detach()
+    method.step = 2  # from `queue_start` on, but half of it is empty
+    half, alone = method.assignment(0, logits), plain_sinkhorn(logits.tolist(), 0.05)
+    assert torch.allclose(half, torch.tensor(alone), atol=1e-4)
+    method.step = 1
     method.loss(batch, rng(1))
     second = method._codes[0]
     method.after_step(1, 4)
     assert torch.equal(method.queue, torch.cat([second, first], dim=1))
-    logits = method.cosines(method.codes(batch.volumes)).detach()
     method.step = 1  # before `queue_start`
     alone = method.assignment(0, logits)
     method.step = 2

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from harness.api import resolve
+from harness.nn.corrupt import cut_out
 from harness.nn.orient import in_plane, turn_each
 
 from .conftest import kind, rng, tiny
@@ -58,6 +59,23 @@ def test_the_terms_against_references_without_corruption(seen):
     assert round(loss.terms["rotation"].item(), 4) in sums
 
 
+def test_what_is_restored_is_the_turned_view_before_corruption(batch, monkeypatch):
+    method = tiny("swin_unetr", encoder="resnet", cut=0.5).eval()
+    corrupt, given = method.corrupt, []
+
+    def watched(x, draws):
+        given.extend([x.clone(), corrupt(x, draws)])
+        return given[1]
+
+    monkeypatch.setattr(method, "corrupt", watched)
+    loss = method.loss(batch, rng(3))
+    clean, corrupted = given
+    assert (clean != corrupted).float().mean() > 0.05
+    restored = method.restore(method.student(corrupted).maps[-1])
+    want = (restored - clean).abs().mean().item()
+    assert loss.terms["inpainting"].item() == pytest.approx(want, rel=1e-5)
+
+
 def test_weights_choose_the_terms(batch):
     for term in ("inpainting", "contrast", "rotation"):
         loss = tiny("swin_unetr", **only(term)).loss(batch, rng(3))
@@ -99,6 +117,10 @@ def test_corruption_changes_at_most_twice_its_share_and_pastes_clean_donors():
     pasted = (y != x) & (y == donors)
     assert pasted.any()
     assert noise.any()
+    draws = rng()
+    how = {"most": 0.3, "low": 0.05, "high": 0.25}  # METHODS 1.10
+    _, over = (cut_out(8, (32, 32, 32), draws, **how) for _ in range(2))
+    assert torch.equal(y[over], donors[over])  # a donor is not corrupted itself
     assert y.min() >= 0
     assert y.max() <= 1
 

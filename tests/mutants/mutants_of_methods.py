@@ -18,7 +18,7 @@ _GLOBAL = "momentum_at(step, total, self.settings.momentum)"
 METHODS = [
     Mutant(
         "SMIT's momentum follows the step in the epoch", "METHODS 1.18", SMIT,
-        _GLOBAL, _IN_EPOCH, TEACHERS, quick=True,
+        _GLOBAL, _IN_EPOCH, TEACHERS,
     ),
     *(
         Mutant(

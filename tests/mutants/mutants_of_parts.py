@@ -107,7 +107,7 @@ PARTS = [
     Mutant(
         "KoLeo takes a vector for its own neighbour", "METHODS 0", DISTIL,
         "dots[own, own + collective.rank() * len(x)] = -torch.inf", "pass",
-        "tests/nn/test_distil.py::test_koleo_equals_a_plain_loop", quick=True,
+        "tests/nn/test_distil.py::test_koleo_equals_a_plain_loop",
     ),
     Mutant(
         "KoLeo of equal vectors is infinite", "METHODS 0", DISTIL,
@@ -152,7 +152,7 @@ PARTS = [
     Mutant(
         "the loss is over visible voxels, too", "METHODS 1.13", LOSSES,
         "total = ((x_hat - x).abs() * weight).sum()", "total = (x_hat - x).abs().sum()",
-        "tests/nn/test_losses.py", quick=True,
+        "tests/nn/test_losses.py",
     ),
     Mutant(
         "masked losses divide by all voxels", "METHODS 6 #8", LOSSES,
@@ -193,7 +193,7 @@ PARTS = [
         "prototypes have any length", "METHODS 0", HEADS,
         "return functional.linear(z, functional.normalize(directions, dim=-1))",
         "return functional.linear(z, directions)",
-        "tests/nn/test_heads.py", quick=True,
+        "tests/nn/test_heads.py",
     ),
     Mutant(
         "features go to prototypes with their length", "METHODS 0", HEADS,
