@@ -20,8 +20,8 @@ from harness.nn.corrupt import a_few, boxes, draw_boxes, remap, shuffle_locally
 from harness.nn.decoder import build_decoder
 from harness.nn.draws import rows
 from harness.nn.intensity import sometimes, uniform
-from harness.nn.settings import doublings
 from harness.nn.views import random_view
+from harness.schema.doublings import doublings
 from harness.schema.task import Tier
 
 

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from ..nn.settings import doublings
 from ..registry.yamlfile import Document
 from ..schema.errors import Mistakes
-from .matrix import Matrix, MethodEntry
+from .matrix import Matrix, MethodEntry, ProtocolEntry, TaskEntry
 
 
 def check_fits(document: Document, matrix: Matrix) -> None:
-    """Raise Mistakes where a method's encoder cannot be adapted as its cells ask for."""
+    """Raise Mistakes where a protocol cannot use a method's encoder on a task.
+
+    Each method is told of once: what it lacks for one task it lacks for most.
+    """
     for method in matrix.methods:
-        decoded = [
-            (task.name, protocol)
-            for task in matrix.tasks
-            for protocol in matrix.protocols_of(method, task)
-            if task.spec.kind == "segmentation"
-            and matrix.protocols[protocol].base == "finetune"
-        ]
-        if decoded and (reason := _undecodable(method)):
-            task, protocol = decoded[0]
-            document.mistake(
-                ("methods", method.name),
-                f"{method.name} is run with {protocol} on {task}: {reason}",
+        for task in matrix.tasks:
+            reasons = (
+                (name, _reason(matrix.protocols[name], method, task))
+                for name in matrix.protocols_of(method, task)
             )
+            found = next((each for each in reasons if each[1] is not None), None)
+            if found is not None:
+                name, reason = found
+                document.mistake(
+                    ("methods", method.name),
+                    f"{method.name} is run with {name} on {task.name}: {reason}",
+                )
+                break
     if document.mistakes:
         raise Mistakes(document.mistakes)
 
 
-def _undecodable(method: MethodEntry) -> str | None:
-    """Return why no convolutional decoder fits a method's encoder, or None."""
-    if method.encoder_kind != "vit":
-        return None
-    try:
-        doublings(int(method.encoder["patch"]))
-    except ValueError as error:
-        return str(error)
-    return None
+def _reason(
+    protocol: ProtocolEntry, method: MethodEntry, task: TaskEntry
+) -> str | None:
+    crop = protocol.crop_of(method, task)
+    return protocol.settings.unfit(method.encoder, task.spec, crop)

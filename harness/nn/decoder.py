@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..schema.doublings import doublings
 from .features import CONVOLUTION, Encoder, Features
 from .init import initialise
 from .norm import InstanceNorm
-from .settings import doublings
 
 # Width below which the network is a scaled-down one: there, half of it is used at full
 # resolution, where one thread would otherwise spend most of a step.

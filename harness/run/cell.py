@@ -11,7 +11,7 @@ import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,13 @@ from ..schema.identity import key_of_identity, short
 from ..store import Attempt, Store
 from ..store.durable import is_full
 from . import interrupts, ranks
-from .adapt.finetune import finetune
-from .adapt.linear_probe import linear_probe
+from .adapt.implementation import implementation
 from .evaluate import evaluate
 from .keep import keep_only, waiting_for
 from .node import Node
 from .pretrain import pretrain
 from .ranks import Bystander
 from .snapshots import discard
-
-_ADAPT: dict[str, Callable[[Node], None]] = {
-    "finetune": finetune,
-    "linear_probe": linear_probe,
-}
 
 
 def run_nodes(results: str, keys: Sequence[str], *, threads: int) -> Exit:
@@ -156,7 +150,7 @@ def _compute(node: Node) -> None:
     started = time.monotonic()
     kind = str(node.identity["kind"])
     if kind == "adapt":
-        _ADAPT[node.stem](node)
+        implementation(node.stem).adapt(node)
     else:
         {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
     hours = (time.monotonic() - started) / 3600

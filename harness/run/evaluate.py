@@ -6,27 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ..metrics.overlap import dice
 from ..metrics.surface import hd95
 from ..schema.scores import Score
 from ..store.tables import build, write_table
 from ..volumes.cache import Native
-from .adapt.batches import case_image
-from .adapt.classify import class_logits
-from .adapt.start import load_model
+from .adapt.implementation import implementation
+from .adapt.predict import ADAPT
 from .data import TaskData
-from .inference import sliding_window
-from .networks import Adapted, Shape
 from .node import Node
+from .predictor import Labels, Predictor
 from .slices import shown_cases, three_planes, worst_cases, write_slices
 
-ROLE = "adapt"  # of the model among an evaluate node's inputs
-_BATCH = 16  # cases of a classification at once
-
-Labels = NDArray[np.uint8]
 _Metric = Callable[[Labels, Labels, int, Native], list[Score]]
 _METRICS: dict[str, _Metric] = {
     "dice": lambda pred, truth, classes, _: dice(pred, truth, classes),
@@ -42,17 +34,18 @@ def evaluate(node: Node) -> None:
     Segmentation: cases.parquet and slices.npz. Classification: predictions.parquet, of
     validation cases too, since thresholds are chosen there.
     """
-    network, shape = load_model(node.store, str(node.identity["inputs"][ROLE]))
-    network.to(node.device)
     data = node.data()
+    adapt = node.store.spec(str(node.identity["inputs"][ADAPT]))
+    protocol = str(adapt["identity"]["implementation"]).rpartition(".")[2]
+    predictor = implementation(protocol).predictor(node, data)
     node.log(f"evaluating {len(node.where['cases']['test'])} test cases")
-    if shape.task_kind == "segmentation":
-        _segmentation(node, data, network, shape)
+    if data.spec.kind == "segmentation":
+        _segmentation(node, data, predictor)
     else:
-        _classification(node, data, network, shape)
+        _classification(node, data, predictor)
 
 
-def _segmentation(node: Node, data: TaskData, network: Adapted, shape: Shape) -> None:
+def _segmentation(node: Node, data: TaskData, predictor: Predictor) -> None:
     settings = node.identity["settings"]
     ids = data.check(node.where["cases"]["test"])
     rows: list[dict[str, Any]] = []
@@ -60,9 +53,7 @@ def _segmentation(node: Node, data: TaskData, network: Adapted, shape: Shape) ->
     chosen = shown_cases(ids)
     means: dict[str, float] = {}
     for case_id in ids:
-        small, native_pred = _predict(
-            node, data, network, shape, case_id, float(settings["overlap"])
-        )
+        small, native_pred = predictor.labels(case_id)
         found = _score(node, data, case_id, native_pred, settings["metrics"])
         rows += found
         values = [row["value"] for row in found if row["metric"] == "dice"]
@@ -88,24 +79,6 @@ def _forget(
     needed = {*chosen, *worst_cases(means, chosen)}
     for case_id in set(kept) - needed:
         del kept[case_id]
-
-
-@torch.no_grad()
-def _predict(
-    node: Node,
-    data: TaskData,
-    network: Adapted,
-    shape: Shape,
-    case_id: str,
-    overlap: float,
-) -> tuple[Labels, Labels]:
-    """Return the predicted labels on the network's grid and on the file's own."""
-    logits = sliding_window(
-        network, case_image(data, case_id, node), shape.crop, overlap=overlap
-    )
-    scores = logits.softmax(dim=0).cpu().numpy()
-    small = scores.argmax(axis=0).astype(np.uint8)
-    return small, data.cached.to_native(data.cached.index_of(case_id), scores)
 
 
 def _score(
@@ -149,14 +122,13 @@ def _layers(
     return np.rint(unit * 255).astype(np.uint8), np.asarray(truth), pred
 
 
-def _classification(node: Node, data: TaskData, network: Adapted, shape: Shape) -> None:
+def _classification(node: Node, data: TaskData, predictor: Predictor) -> None:
     rows: list[dict[str, Any]] = []
     for side in ("val", "test"):
         ids = data.check(node.where["cases"][side])
         if not ids:
             continue
-        logits = class_logits(node, data, ids, shape, network, batch=_BATCH)
-        for case_id, scores in zip(ids, logits.double().softmax(dim=1), strict=True):
+        for case_id, scores in zip(ids, predictor.class_scores(ids), strict=True):
             rows.append(
                 {
                     "key": node.key,

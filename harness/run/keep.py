@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..schema.training import Keep
 from ..store import Store
-from .evaluate import ROLE
+from .adapt.predict import ADAPT
 from .node import Node
 
 MODEL, LAST = "model.safetensors", "last.safetensors"
@@ -37,7 +37,7 @@ def keep_only(node: Node, keys: Sequence[str]) -> None:
     chosen = keep_of(node).adapt
     if node.identity["kind"] != "evaluate" or chosen == "best":
         return
-    adapt = str(node.identity["inputs"][ROLE])
+    adapt = str(node.identity["inputs"][ADAPT])
     manifest = node.store.manifest(adapt)
     if manifest is None or waiting_for(node.store, adapt, keys):
         return

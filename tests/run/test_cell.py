@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.run import cell
+from harness.run.adapt import finetune
+from harness.run.adapt.implementation import Implementation
 from harness.schema.errors import Exit, UserError
 
 SIMMIM = "simmim: {steps: 2, crop: [16, 16, 16], region: [20, 20, 20]}"
@@ -149,7 +151,7 @@ def test_an_input_that_was_damaged_blocks(tiny):
 def test_a_failed_node_leaves_the_others_to_go_on(tiny, monkeypatch):
     plan = tiny.plan("random: ", seeds="0, 1", protocols="{finetune: {steps: 1}}")
     first, second = plan.cells
-    honest = cell._ADAPT["finetune"]
+    honest = finetune.IMPLEMENTATION.adapt
 
     def fragile(node):
         if node.key == first.adapt_key:
@@ -157,7 +159,7 @@ def test_a_failed_node_leaves_the_others_to_go_on(tiny, monkeypatch):
             raise RuntimeError(message)
         honest(node)
 
-    monkeypatch.setitem(cell._ADAPT, "finetune", fragile)
+    monkeypatch.setattr(finetune, "IMPLEMENTATION", Implementation(fragile))
     assert tiny.run(tiny.nodes(plan)) == Exit.FAILED
     record = tiny.last(first.adapt_key)
     assert (record["state"], record["error_class"]) == ("failed", "code")
@@ -182,7 +184,7 @@ def test_the_cause_of_a_failure_is_told(tiny, monkeypatch, error, expected):
     def fail(node):
         raise error
 
-    monkeypatch.setitem(cell._ADAPT, "finetune", fail)
+    monkeypatch.setattr(finetune, "IMPLEMENTATION", Implementation(fail))
     assert tiny.run([adapt]) == Exit.FAILED
     assert tiny.last(adapt)["error_class"] == expected
 

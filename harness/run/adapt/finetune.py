@@ -32,6 +32,7 @@ from ..optimise import BestState, trainable
 from ..training import Objective, Training
 from .batches import Batches, case_image
 from .classify import class_logits
+from .implementation import Implementation
 from .start import build_network, protocol_of, save_model, streams_of
 
 
@@ -170,3 +171,6 @@ def _validate_classification(
     y = torch.tensor([data.target(case_id) for case_id in ids])
     loss = float(F.cross_entropy(logits, y))
     return Validation(auc(y.numpy(), logits.softmax(dim=1).numpy()).value, loss)
+
+
+IMPLEMENTATION = Implementation(finetune)

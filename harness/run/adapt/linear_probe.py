@@ -21,6 +21,7 @@ from ..networks import Classifier, Shape
 from ..node import Node
 from ..optimise import Diverged, trainable
 from .classify import pooled_features
+from .implementation import Implementation
 from .start import build_network, protocol_of, save_model, streams_of
 
 _INIT_STD = 0.01  # METHODS 2.5
@@ -135,3 +136,6 @@ def _fold_in(
     with torch.no_grad():
         head.linear.weight.copy_(weight)
         head.linear.bias.copy_(bias)
+
+
+IMPLEMENTATION = Implementation(linear_probe)

@@ -1,25 +1,17 @@
-"""Protocols: how an encoder is used (DESIGN 2). The work is in harness/run/adapt.
-
-Every default is the published setting (tier `paper`); `tiers` holds what changes elsewhere.
-"""
+"""`finetune`: a decoder or a linear head, trained with the encoder or on top of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .budget import TaskKind
-from .task import Closed, Tier
-from .training import Precision
-
-
-class ProtocolSettings(Closed):
-    """Common ground of all protocols."""
-
-    version: ClassVar[int] = 1
-    kinds: ClassVar[tuple[TaskKind, ...]]
-    tiers: ClassVar[dict[Tier, dict[str, Any]]]
+from ..budget import TaskKind
+from ..doublings import doublings
+from ..task import TaskSpec, Tier
+from ..training import Precision
+from .settings import ProtocolSettings
 
 
 class Finetune(ProtocolSettings):
@@ -70,33 +62,15 @@ class Finetune(ProtocolSettings):
         },
     }
 
-
-class LinearProbe(ProtocolSettings):
-    """One linear layer on cached, frozen, pooled features (METHODS 2.6)."""
-
-    version: ClassVar[int] = 1
-    kinds: ClassVar[tuple[TaskKind, ...]] = ("classification",)
-
-    steps: int = Field(12_500, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: tuple[float, ...] = Field(
-        (1e-3, 1e-2, 1e-1, 0.5), min_length=1, description="best on validation is kept"
-    )
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-
-    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
-        "tiny": {"steps": 20},
-        "small": {"steps": 1000},
-        "demo": {"steps": 1000},
-    }
-
-
-PROTOCOLS: dict[str, type[ProtocolSettings]] = {
-    "finetune": Finetune,
-    "linear_probe": LinearProbe,
-}
-
-# Raised when the meaning of what the engine does changes, whatever the method or protocol.
-PRETRAIN_VERSION = 1
-EVALUATE_VERSION = 1
+    def unfit(
+        self, encoder: Mapping[str, Any], task: TaskSpec, crop: tuple[int, ...]
+    ) -> str | None:
+        """Return why no convolutional decoder fits the encoder, for a segmentation."""
+        del crop
+        if task.kind != "segmentation" or encoder["kind"] != "vit":
+            return None
+        try:
+            doublings(int(encoder["patch"]))
+        except ValueError as error:
+            return str(error)
+        return None

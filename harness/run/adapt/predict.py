@@ -1,0 +1,53 @@
+"""An encoder with a decoder or a head as a model that predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import TaskData
+from ..inference import sliding_window
+from ..node import Node
+from ..predictor import Labels
+from .batches import case_image
+from .classify import class_logits
+from .start import load_model
+
+ADAPT = "adapt"  # the role of the model among an evaluate node's inputs
+_BATCH = 16  # cases of a classification at once
+
+
+class NetworkPredictor:
+    """The network that an adapt node published, on the device of an evaluate node."""
+
+    def __init__(self, node: Node, data: TaskData) -> None:
+        key = str(node.identity["inputs"][ADAPT])
+        self._network, self._shape = load_model(node.store, key)
+        self._network.to(node.device)
+        self._node, self._data = node, data
+
+    def class_scores(self, ids: Sequence[str]) -> Tensor:
+        """See Predictor."""
+        logits = class_logits(
+            self._node, self._data, ids, self._shape, self._network, batch=_BATCH
+        )
+        return logits.double().softmax(dim=1)
+
+    @torch.no_grad()
+    def labels(self, case_id: str) -> tuple[Labels, Labels]:
+        """See Predictor."""
+        overlap = float(self._node.identity["settings"]["overlap"])
+        image = case_image(self._data, case_id, self._node)
+        logits = sliding_window(self._network, image, self._shape.crop, overlap=overlap)
+        scores = logits.softmax(dim=0).cpu().numpy()
+        small = scores.argmax(axis=0).astype(np.uint8)
+        cached = self._data.cached
+        return small, cached.to_native(cached.index_of(case_id), scores)
+
+
+def network_predictor(node: Node, data: TaskData) -> NetworkPredictor:
+    """Open the network that `node`, an evaluation, is about."""
+    return NetworkPredictor(node, data)

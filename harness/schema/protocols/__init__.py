@@ -1,0 +1,28 @@
+"""Protocols: how an encoder is used (DESIGN 2). One module each.
+
+harness/run/adapt/<name>.py does the work of the protocol <name>.
+"""
+
+from __future__ import annotations
+
+from .finetune import Finetune
+from .linear_probe import LinearProbe
+from .settings import ProtocolSettings
+
+__all__ = [
+    "EVALUATE_VERSION",
+    "PRETRAIN_VERSION",
+    "PROTOCOLS",
+    "Finetune",
+    "LinearProbe",
+    "ProtocolSettings",
+]
+
+PROTOCOLS: dict[str, type[ProtocolSettings]] = {
+    "finetune": Finetune,
+    "linear_probe": LinearProbe,
+}
+
+# Raised when the meaning of what the engine does changes, whatever the method or protocol.
+PRETRAIN_VERSION = 1
+EVALUATE_VERSION = 1
