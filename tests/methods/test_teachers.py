@@ -15,7 +15,7 @@ def parts(name, what):
     return [part for part in tiny(name).modules() if isinstance(part, what)]
 
 
-PRETRAINED = [name for name in NAMES if kind(name).pretrains]
+PRETRAINED = [name for name in NAMES if kind(name).role == "pretrained"]
 AVERAGED = [name for name in PRETRAINED if parts(name, Teacher)]
 CENTRED = [name for name in PRETRAINED if parts(name, PrototypeTargets)]
 

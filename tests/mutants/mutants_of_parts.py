@@ -10,6 +10,7 @@ CONTRAST, EMA, HEADS = (
 )
 VIEWS, SWIN, VIT = "harness/nn/views.py", "harness/nn/swin.py", "harness/nn/vit.py"
 TRANSFORMER, OPTIMISE = "harness/nn/transformer.py", "harness/run/optimise.py"
+DEFORMABLE = "harness/nn/deformable.py"
 CORRUPT, SPREAD = "harness/nn/corrupt.py", "harness/nn/spread.py"
 
 PARTS = [
@@ -338,6 +339,30 @@ PARTS = [
         "boxes cover more than their share", "METHODS 1.10", CORRUPT,
         "alive = volume <= share[:, None]", "alive = volume <= 10",
         "tests/nn/test_corrupt.py",
+    ),
+    Mutant(
+        "places are sampled with their axes in reverse", "METHODS 2.3, 6 #22",
+        DEFORMABLE, "(2 * places - 1).flip(-1)", "(2 * places - 1)",
+        "tests/nn/test_deformable.py",
+    ),
+    Mutant(
+        "offsets are shares of the wrong level's sides", "METHODS 2.3", DEFORMABLE,
+        "offsets / sides", "offsets / sides.flip(0)", "tests/nn/test_deformable.py",
+    ),
+    Mutant(
+        "the released order of axes is the default", "METHODS 6 #22", DEFORMABLE,
+        "        ratio: float = 0.25,\n        as_released: bool = False,",
+        "        ratio: float = 0.25,\n        as_released: bool = True,",
+        "tests/nn/test_deformable.py",
+    ),
+    Mutant(
+        "weights of places do not sum to 1", "METHODS 2.3", DEFORMABLE,
+        ".softmax(dim=-1)", ".sigmoid()", "tests/nn/test_deformable.py",
+    ),
+    Mutant(
+        "a frozen encoder goes into training mode", "METHODS 1.27",
+        "harness/run/networks.py", "        if self.frozen:\n            self.encoder.eval()",
+        "", "tests/run/test_networks.py",
     ),
     Mutant(
         "the spread of embeddings sees their lengths", "METHODS 1.27", SPREAD,
