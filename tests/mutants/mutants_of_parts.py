@@ -266,11 +266,11 @@ PARTS = [
     ),
     Mutant(
         "hidden patches lose their position", "METHODS 1.13", VIT,
-        "tokens = self.join_class(tokens + resized(self.positions, grid))",
+        "return self.join_class(tokens + resized(self.positions, grid)), grid",
         "tokens = tokens + resized(self.positions, grid)\n"
         "        if mask_units is not None:\n"
         "            tokens = torch.where(hidden, blank, tokens)\n"
-        "        tokens = self.join_class(tokens)",
+        "        return self.join_class(tokens), grid",
         "tests/nn/test_vit.py::test_hidden_patches_are_not_seen_but_their_place_is",
     ),
     Mutant(

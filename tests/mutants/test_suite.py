@@ -19,7 +19,8 @@ def test_every_mutant_has_a_place_in_the_source_and_a_test():
     names = [mutant.trap for mutant in MUTANTS]
     assert len(set(names)) == len(names)
     for mutant in MUTANTS:
-        assert (ROOT / mutant.file).read_text().count(mutant.old) == 1, mutant.trap
+        found = (ROOT / mutant.file).read_text().count(mutant.old)
+        assert found == 1, f"{mutant.trap}: rewrite it, {mutant.file} has changed"
         assert mutant.old != mutant.new
         assert mutant.source.startswith("METHODS ")
         for node in mutant.red.split():

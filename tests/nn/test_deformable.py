@@ -99,6 +99,25 @@ def test_an_offset_of_one_is_one_voxel_along_its_axis(axis):
     assert torch.allclose(y.select(1 + axis, last), torch.zeros(()), atol=1e-5)
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_an_offset_counts_in_voxels_of_the_level_it_is_for(level):
+    grids, width = [(4, 4, 6), (2, 2, 3)], 2 * HEADS
+    attention = DeformableAttention(width, 2, points=1, ratio=1.0)
+    attention.reset(rng())
+    with torch.no_grad():
+        attention.offsets.bias.view(HEADS, 2, 3)[:] = torch.tensor([0.0, 0.0, 1.0])
+        attention.weights.bias.view(HEADS, 2)[:, level] = 50.0  # no other level counts
+        for layer in (attention.values, attention.out):
+            layer.weight.copy_(torch.eye(width))
+    x = torch.randn(1, 96 + 12, width, generator=rng(1))
+    own = x.split([96, 12], dim=1)[level].view(1, *grids[level], width)
+    y = attention(
+        x[:, : own[0, ..., 0].numel()], centres(grids[level], x.device), x, grids
+    )
+    y = y.view(own.shape)
+    assert torch.allclose(y[:, :, :, :-1], own[:, :, :, 1:], atol=1e-5)
+
+
 def test_heads_start_in_their_octants():
     attention = DeformableAttention(64, 3)
     attention.reset(rng())
