@@ -361,8 +361,9 @@ PARTS = [
     ),
     Mutant(
         "a frozen encoder goes into training mode", "METHODS 1.27",
-        "harness/run/networks.py", "        if self.frozen:\n            self.encoder.eval()",
-        "", "tests/run/test_networks.py",
+        "harness/run/networks.py",
+        "if self.frozen:\n            self.encoder.eval()", "pass",
+        "tests/run/test_networks.py",
     ),
     Mutant(
         "the spread of embeddings sees their lengths", "METHODS 1.27", SPREAD,
