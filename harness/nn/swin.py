@@ -172,7 +172,7 @@ class _Block(nn.Module):
         super().__init__()
         self.shifted, self.drop_path = shifted, drop_path
         self.norm1 = nn.LayerNorm(width)
-        self.attention = _WindowAttention(settings, width, heads)
+        self.attention = WindowAttention(settings, width, heads)
         self.norm2 = nn.LayerNorm(width)
         hidden = int(width * settings.mlp_ratio)
         self.mlp = nn.Sequential(
@@ -188,7 +188,7 @@ class _Block(nn.Module):
         return drop_path(x, self.drop_path, rng) if self.training else x
 
 
-class _WindowAttention(nn.Module):
+class WindowAttention(nn.Module):
     """Multi-head attention inside windows, with a bias learnt per offset and head."""
 
     def __init__(self, settings: SwinSettings, width: int, heads: int) -> None:
@@ -213,10 +213,10 @@ class _WindowAttention(nn.Module):
         windows = cut(x, window, shift)  # (N, n, C)
         count, n, c = windows.shape
         qkv = self.qkv(windows).view(count, n, 3, self.heads, c // self.heads)
-        windows = window_attention(qkv, self._bias(window, n), kind, masks)
+        windows = window_attention(qkv, self.bias(window, n), kind, masks)
         return put_back(self.out(windows), window, shift, grid)
 
-    def _bias(self, window: Grid, n: int) -> Tensor:
+    def bias(self, window: Grid, n: int) -> Tensor:
         """Gather the bias of each pair of tokens, (heads, n, n), once per pass."""
         table = self.offset_bias.t()  # (heads, offsets)
         index = offset_index(window, self.window, self.shrunk_bias, table.device)

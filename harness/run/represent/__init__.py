@@ -1,0 +1,1 @@
+"""Analyses that need activations: what an encoder learned, in numbers."""

@@ -1,0 +1,151 @@
+"""Attention read explicitly: the same output, and entropies and distances by loops."""
+
+import math
+
+import pytest
+import torch
+
+from harness.nn.build import build_encoder
+from harness.nn.settings import SwinSettings, ViTSettings
+from harness.nn.swin import WindowAttention
+from harness.nn.transformer import Attention
+from harness.run.represent.attention import (
+    Attended,
+    AttentionSpread,
+    layers_of,
+    of_all,
+    of_windows,
+    spread_of,
+    watching,
+)
+
+SWIN = SwinSettings(
+    width=8, depths=(2, 2), heads=(1, 2), window=2, drop_path=0.0,
+    semantic_attention={"stage": 1, "heads": 2},
+)  # fmt: skip
+VIT = ViTSettings(patch=4, width=12, depth=4, heads=3, drop_path=0.0, positions=2)
+
+
+def _rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def _noisy(module):
+    module.requires_grad_(requires_grad=False)
+    with torch.no_grad():
+        noise = _rng(1)
+        for parameter in module.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.3)
+    return module.eval()
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize("grid", [(4, 4, 4), (5, 4, 6), (2, 2, 2)])
+def test_windows_put_out_what_the_fast_path_does(shifted, grid):
+    layer = _noisy(WindowAttention(SWIN, 8, 2))
+    x = torch.randn(2, *grid, 8, generator=_rng(2))
+    seen = of_windows(layer, x, shifted=shifted)
+    assert torch.allclose(seen.output, layer(x, shifted=shifted), atol=1e-6)
+    # What the shift put on the other side of the grid gets nothing.
+    hidden = seen.probabilities.masked_select(~seen.allowed[:, None])
+    assert hidden.numel() == 0 or hidden.max() < 1e-6
+    assert bool(hidden.numel()) == (shifted and max(grid) > 2)
+
+
+def test_global_attention_puts_out_what_the_fast_path_does():
+    layer = _noisy(Attention(12, 3))
+    x = torch.randn(2, 1 + 8, 12, generator=_rng(2))
+    seen = of_all(layer, x, (2, 2, 2))
+    assert torch.allclose(seen.output, layer(x)[0], atol=1e-6)
+    assert not seen.counts[:, 0].any()
+
+
+def _made(probabilities, places, allowed=None):
+    n = probabilities.shape[-1]
+    whole = torch.ones(len(probabilities), n, n, dtype=torch.bool)
+    return Attended(
+        probabilities,
+        whole if allowed is None else allowed,
+        places,
+        torch.ones(len(probabilities), n, dtype=torch.bool),
+        torch.zeros(()),
+    )
+
+
+def test_even_attention_and_attention_to_oneself():
+    """Four tokens on a line: even attention has log 4 nats; distances from the first are
+    (0 + 1 + 2 + 3) / 4, from the second (1 + 0 + 1 + 2) / 4; to oneself both are 0.
+    """
+    places = torch.arange(4.0).view(1, 4, 1)
+    both = torch.stack([torch.full((4, 4), 0.25), torch.eye(4)])[None]
+    found = spread_of(_made(both, places), [3.0])
+    assert found.queries == 4
+    assert (found.entropy / 4).tolist() == pytest.approx([math.log(4), 0.0])
+    assert (found.share / 4).tolist() == pytest.approx([1.0, 0.0])
+    assert (found.tokens / 4).tolist() == pytest.approx([1.25, 0.0])
+    assert (found.mm / 4).tolist() == pytest.approx([3.75, 0.0])
+
+
+def test_sums_are_those_of_loops_over_queries_and_allowed_keys():
+    layer = _noisy(WindowAttention(SWIN, 8, 2))
+    x = torch.randn(1, 4, 4, 5, 8, generator=_rng(3))
+    seen = of_windows(layer, x, shifted=True)
+    scale = (2.0, 3.0, 5.0)
+    found = spread_of(seen, scale)
+    entropy, mm, queries = [0.0, 0.0], [0.0, 0.0], 0
+    for w in range(len(seen.probabilities)):
+        for q in range(8):
+            if not seen.counts[w, q]:
+                continue
+            queries += 1
+            for head in range(2):
+                for k in range(8):
+                    p = float(seen.probabilities[w, head, q, k])
+                    if not seen.allowed[w, q, k] or p == 0:
+                        continue
+                    entropy[head] -= p * math.log(p)
+                    step = seen.places[w, q] - seen.places[w, k]
+                    mm[head] += p * math.dist(
+                        [0] * 3, (step * torch.tensor(scale)).tolist()
+                    )
+    assert found.queries == queries == 4 * 4 * 5
+    assert found.entropy.tolist() == pytest.approx(entropy, rel=1e-5)
+    assert found.mm.tolist() == pytest.approx(mm, rel=1e-5)
+
+
+def test_watching_changes_nothing_and_names_heads_and_stages():
+    encoder = _noisy(build_encoder(SWIN, 1, _rng()))
+    x = torch.rand(2, 1, 16, 16, 16, generator=_rng(4))
+    plain = encoder(x).pooled
+    spread = AttentionSpread((1.0, 1.0, 2.0))
+    with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
+        assert torch.allclose(encoder(x).pooled, plain)
+    rows = {(layer, quantity): value for layer, quantity, value, _ in spread.rows()}
+    assert {"stage1.block1", "stage2.block2", "semantic.block1"} <= set(
+        layers_of(encoder)
+    )
+    assert ("stage1.block1.head1", "attention_entropy") in rows
+    assert 0 < rows["stage1.block2.head1", "attention_entropy_share"] <= 1
+    assert ("stage2", "attention_entropy_sd") in rows
+    assert 0 <= rows["stage1", "attention_distance_entropy"] <= math.log(20)
+    encoder(x)
+    assert len(spread.layers["stage1.block1"]) == 1  # hooks are gone
+
+
+def test_few_keys_are_not_reported():
+    encoder = _noisy(build_encoder(SWIN, 1, _rng()))
+    x = torch.rand(1, 1, 4, 4, 4, generator=_rng(4))  # stage 2 has a single token
+    spread = AttentionSpread((1.0, 1.0, 1.0))
+    with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
+        encoder(x)
+    assert not any(layer.startswith("stage2") for layer, *_ in spread.rows())
+
+
+def test_a_vit_is_watched_block_by_block():
+    encoder = _noisy(build_encoder(VIT, 1, _rng()))
+    x = torch.rand(1, 1, 8, 8, 16, generator=_rng(4))
+    spread = AttentionSpread((1.0, 1.0, 1.0))
+    with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
+        encoder(x)
+    layers = {layer for layer, *_ in spread.rows()}
+    assert {"block1.head1", "block4.head3", "block1"} <= layers
