@@ -18,6 +18,7 @@ from harness.nn.build import build_encoder
 from harness.nn.contrast import negative_cosine
 from harness.nn.ema import Teacher, momentum_at
 from harness.nn.projection import ProjectionHead
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -30,6 +31,11 @@ class BYOLSettings(TwoViewSettings):
         0.99, ge=0, le=1, description="to 1 by cosine, of up to 300 epochs; METHODS 1.6"
     )
     weight_decay: float = Field(1.5e-6, ge=0, description="METHODS 1.6")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(kind="lars"),
+        description="METHODS 1.6; AdamW at lower tiers, chosen here",
+    )
+    lr: float = Field(0.025, ge=0, description="0.2 per 256 regions; METHODS 1.6")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

@@ -102,7 +102,7 @@ class DAGMaNSettings(DistillationSettings):
     patch_temp_delay: float = Field(
         0.0375, ge=0, le=1, description="30 of 800 epochs; SMIT, METHODS 1.18"
     )
-    lr: float = Field(8e-4, gt=0, description="METHODS 1.19")
+    lr: float = Field(8e-4, ge=0, description="METHODS 1.19")
     weight_decay: float = Field(0.01, ge=0, description="SMIT; METHODS 1.18")
     warmup: int = Field(25_000, ge=0, description="80 of 800 epochs; METHODS 1.19")
     crop: tuple[int, int, int] | tuple[int, int] = Field(

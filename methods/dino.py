@@ -25,7 +25,7 @@ class DINOSettings(MultiCropSettings):
 
     prototypes: int = Field(65_536, ge=2, description="K; METHODS 0")
     batch: int = Field(64, ge=2, description="chosen here; 1024 images in DINO")
-    lr: float = Field(5e-4, gt=0, description="per 256 images; METHODS 1.14")
+    lr: float = Field(5e-4, ge=0, description="per 256 images; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.14")
     weight_decay_end: float = Field(0.4, ge=0, description="cosine; METHODS 1.14")

@@ -88,7 +88,7 @@ class DINO3DSettings(MultiCropSettings):
     momentum: float = Field(0.992, ge=0, le=1, description="of the EMA, to 1 by cosine")
     batch: int = Field(512, ge=2, description="KoLeo needs two")
     steps: int = Field(125_000, ge=1)
-    lr: float = Field(1.41e-3, gt=0, description="2e-3 √(512 / 1024)")
+    lr: float = Field(1.41e-3, ge=0, description="2e-3 √(512 / 1024)")
     lr_end: float = Field(1e-6, ge=0)
     warmup: int = Field(12_500, ge=0)
     weight_decay: float = Field(0.04, ge=0)

@@ -24,6 +24,7 @@ from harness.nn.settings import ViTSettings
 from harness.nn.transformer import Block
 from harness.nn.views import random_view
 from harness.nn.vit import ViT, resized
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -39,8 +40,12 @@ class MAESettings(MethodSettings):
         default=True, description="voxels normalised per patch; METHODS 1.12"
     )
     batch: int = Field(64, ge=1, description="chosen here; 4096 images in MAE")
-    lr: float = Field(1.5e-4, gt=0, description="per 256 images; METHODS 1.12")
+    lr: float = Field(1.5e-4, ge=0, description="per 256 images; METHODS 1.12")
     weight_decay: float = Field(0.05, ge=0, description="METHODS 1.12")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(betas=(0.9, 0.95)),
+        description="METHODS 1.12",
+    )
     warmup: int = Field(12_500, ge=0, description="40 of 800 epochs; METHODS 1.12")
     flip: float = Field(0.5, ge=0, le=1, description="per axis; crop and flip, 1.12")
 

@@ -22,6 +22,7 @@ from harness.nn.draws import rows
 from harness.nn.intensity import sometimes, uniform
 from harness.nn.views import random_view
 from harness.schema.doublings import doublings
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -58,8 +59,12 @@ class GenesisSettings(MethodSettings):
         "noise", description="U(0, 1); zero cuts out; METHODS 1.9"
     )
     objective: Literal["mse", "l1"] = Field("mse", description="METHODS 1.9")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(kind="sgd"),
+        description="METHODS 1.9; AdamW at lower tiers, chosen here",
+    )
     lr: float = Field(
-        1e-4, gt=0, description="AdamW, chosen here; SGD at 1 with a U-Net as published"
+        1.0, ge=0, description="of the published U-Net; METHODS 1.9, its halving is not"
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

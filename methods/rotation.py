@@ -20,6 +20,7 @@ from harness.nn.draws import rows
 from harness.nn.heads import LinearHead
 from harness.nn.orient import Turn, about_axes, in_plane, of_the_cube, turn_each
 from harness.nn.views import random_view
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -35,6 +36,14 @@ class RotationSettings(MethodSettings):
         "instead of one drawn; METHODS 1.7. Multiplies the batch by `ways`",
     )
     weight_decay: float = Field(1e-4, ge=0, description="METHODS 1.7")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(kind="sgd"),
+        description="METHODS 1.7; AdamW at lower tiers, chosen here",
+    )
+    lr: float = Field(0.2, ge=0, description="METHODS 1.7")
+    lr_drops: tuple[float, ...] = Field(
+        (3 / 7, 5 / 7), description="epochs 30 and 50 of 70; METHODS 1.7"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": MethodSettings.tiers["tiny"],

@@ -17,6 +17,7 @@ from harness.api import Batch, Loss, Method, TwoViewSettings
 from harness.nn.build import build_encoder
 from harness.nn.contrast import nt_xent
 from harness.nn.projection import ProjectionHead
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -32,6 +33,11 @@ class SimCLRSettings(TwoViewSettings):
     code: int = Field(128, ge=1, description="length of a code; METHODS 1.3")
     head_layers: int = Field(2, ge=1, description="2 or 3; METHODS 1.3")
     weight_decay: float = Field(1e-4, ge=0, description="METHODS 1.3: 1e-4 to 1e-6")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(kind="lars"),
+        description="METHODS 1.3; AdamW at lower tiers, chosen here",
+    )
+    lr: float = Field(0.0375, ge=0, description="0.3 per 256 regions; METHODS 1.3")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {**TwoViewSettings.tiers["tiny"], "head_hidden": 64, "code": 32},

@@ -34,7 +34,7 @@ class SimMIMSettings(MethodSettings):
     mask_ratio: float = Field(
         0.7, gt=0, lt=1, description="share of hidden units; SMIT (METHODS 1.18)"
     )
-    lr: float = Field(6e-4, gt=0, description="1e-4 per region, batch 6; SMIT")
+    lr: float = Field(6e-4, ge=0, description="1e-4 per region, batch 6; SMIT")
     warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; SMIT")
     clip: float = Field(5.0, gt=0, description="gradient norm; SimMIM (METHODS 1.13)")
 

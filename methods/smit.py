@@ -44,7 +44,7 @@ class SMITSettings(DistillationSettings):
         le=1,
         description="the patches' warm-up starts 30 epochs later, 1.18",
     )
-    lr: float = Field(6e-4, gt=0, description="1e-4 per region, batch 6; METHODS 1.18")
+    lr: float = Field(6e-4, ge=0, description="1e-4 per region, batch 6; METHODS 1.18")
     weight_decay: float = Field(0.01, ge=0, description="METHODS 1.18")
     warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; METHODS 1.18")
 

@@ -23,6 +23,7 @@ from harness.nn.distil import sinkhorn_knopp
 from harness.nn.init import initialise
 from harness.nn.projection import ProjectionHead
 from harness.nn.settings import EncoderSettings, ResNetSettings
+from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
 
@@ -60,6 +61,12 @@ class SwAVSettings(ManyCropsSettings):
     )
     batch: int = Field(32, ge=2, description="as simclr; METHODS 1.3")
     weight_decay: float = Field(1e-6, ge=0, description="METHODS 1.4")
+    optimiser: Optimiser = Field(
+        default_factory=lambda: OptimiserSettings(kind="lars"),
+        description="as released, METHODS 1.4; AdamW at lower tiers, chosen here",
+    )
+    lr: float = Field(0.075, ge=0, description="0.6 per 256 regions; METHODS 1.4")
+    lr_end: float = Field(7.5e-5, ge=0, description="6e-4 per 256; METHODS 1.4")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

@@ -46,7 +46,7 @@ class SwinUNETRSettings(MethodSettings):
     )
     batch: int = Field(8, ge=2, description="8 x 1 as released; METHODS 1.10")
     steps: int = Field(100_000, ge=1, description="METHODS 1.10")
-    lr: float = Field(4e-4, gt=0, description="default of the code; METHODS 1.10")
+    lr: float = Field(4e-4, ge=0, description="default of the code; METHODS 1.10")
     weight_decay: float = Field(0.1, ge=0, description="METHODS 1.10")
     warmup: int = Field(500, ge=0, description="METHODS 1.10")
     cut: float = Field(

@@ -14,6 +14,7 @@ from ..nn.instance_views import InstanceViews, check_overlap
 from ..nn.settings import EncoderSettings, SwinSettings
 from ..nn.views import check_views
 from ..schema.budget import TaskKind
+from ..schema.optimiser import Optimiser, OptimiserSettings
 from ..schema.roles import Role
 from ..schema.task import Closed, Tier
 from ..schema.training import Precision
@@ -69,10 +70,16 @@ class MethodSettings(BaselineSettings):
     )
     batch: int = Field(6, ge=1, description="regions per step")
     steps: int = Field(250_000, ge=1, description="optimiser steps")
-    lr: float = Field(1e-4, gt=0)
+    optimiser: Optimiser = Field(
+        default_factory=OptimiserSettings, description="AdamW unless a paper says other"
+    )
+    lr: float = Field(1e-4, ge=0, description="0 is a control: nothing is learnt")
     weight_decay: float = Field(0.05, ge=0)
     warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
     lr_end: float = Field(0.0, ge=0, description="where the cosine of lr ends")
+    lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="shares of the steps at which lr falls to a tenth; none: cosine"
+    )
     weight_decay_end: float | None = Field(
         None, ge=0, description="where a cosine from weight_decay ends; none: constant"
     )
@@ -96,18 +103,19 @@ class MethodSettings(BaselineSettings):
         )
         return self
 
+    # AdamW below tier paper, whatever a paper has: these rates are for it (chosen here).
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {
             "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 2, "steps": 4,
-            "lr": 1e-3, "warmup": 1,
+            "lr": 1e-3, "lr_drops": (), "warmup": 1, "optimiser": {"kind": "adamw"},
         },
         "small": {
             "crop": (32, 32, 32), "region": (40, 40, 40), "batch": 4, "steps": 300,
-            "lr": 1e-3, "warmup": 30,
+            "lr": 1e-3, "lr_drops": (), "warmup": 30, "optimiser": {"kind": "adamw"},
         },
         "demo": {
             "crop": (64, 64, 64), "region": (80, 80, 80), "batch": 16, "steps": 3000,
-            "lr": 5e-4, "warmup": 300,
+            "lr": 5e-4, "lr_drops": (), "warmup": 300, "optimiser": {"kind": "adamw"},
         },
     }  # fmt: skip
 

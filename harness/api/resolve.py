@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..nn.settings import encoder_tier
@@ -34,9 +34,21 @@ def resolve(
             sides = {name: merged.get(name, published[name]) for name in published}
             merged |= {name: tuple(each)[-2:] for name, each in sides.items()}
     for name, published in _groups(settings).items():
-        if isinstance(own.get(name, {}), Mapping):
-            own[name] = {**published, **merged.get(name, {}), **own.get(name, {})}
+        asked = own.get(name, {})
+        if isinstance(asked, Mapping):
+            layers = [published, merged.get(name, {}), asked]
+            own[name] = _joined(layers)
     return settings.model_validate({**merged, **own, "encoder": encoder})
+
+
+def _joined(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return layers of a group key by key; another 'kind' starts anew."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        if layer.get("kind", found.get("kind")) != found.get("kind"):
+            found = {}
+        found |= layer
+    return found
 
 
 def cut(
@@ -78,7 +90,10 @@ def _groups(settings: type[BaselineSettings]) -> dict[str, dict[str, Any]]:
         if name != "encoder"
     }
     return {
-        name: default.model_dump(exclude_unset=True)
+        name: {
+            **({"kind": default.kind} if hasattr(default, "kind") else {}),
+            **default.model_dump(exclude_unset=True),
+        }
         for name, default in defaults.items()
         if isinstance(default, Closed)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def cosine_with_warmup(
@@ -17,6 +18,18 @@ def cosine_with_warmup(
         return peak * (step + 1) / (warmup + 1)
     phase = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (peak - floor) * (1 + math.cos(math.pi * phase)) / 2
+
+
+def stepped_with_warmup(
+    step: int, total: int, warmup: int, drops: Sequence[float], peak: float
+) -> float:
+    """Linear rise to `peak` as in `cosine_with_warmup`, then a tenth of it at each drop.
+
+    drops: shares of `total`, in any order.
+    """
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    return peak * 0.1 ** sum(step >= share * total for share in drops)
 
 
 def teacher_temperature(

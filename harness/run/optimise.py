@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..nn.schedule import cosine_with_warmup
+from ..nn.lars import LARS
+from ..nn.schedule import cosine_with_warmup, stepped_with_warmup
+from ..schema.optimiser import OptimiserSettings
 
 
 class Diverged(Exception):
@@ -23,26 +25,47 @@ class Schedule:
 
     lr_end: where the cosine of the rate ends; weight_decay_end: where a cosine from the
     weight decay ends, None for a constant one; factors: of the rate, by the parameter's
-    name, 1 where it is not named.
+    name, 1 where it is not named. drops: shares of the steps at which the rate falls to a
+    tenth, in place of the cosine.
     """
 
     lr_end: float = 0.0
+    drops: Sequence[float] = ()
     weight_decay_end: float | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
 
 
-def adamw(
+def make_optimiser(
     module: nn.Module,
     lr: float,
     *,
     weight_decay: float,
+    settings: OptimiserSettings | None = None,
     factors: Mapping[str, float] | None = None,
-) -> torch.optim.AdamW:
-    """Return AdamW over the parameters that train.
+) -> torch.optim.Optimizer:
+    """Return an optimiser over the parameters that train, AdamW where nothing is set.
 
     Biases, norms, tokens and every other 1-D parameter are left without weight decay
-    (METHODS 0). So is a table of relative position biases, though it is 2-D.
+    (METHODS 0), and without the ratio of LARS (METHODS 1.6). So is a table of relative
+    position biases, though it is 2-D.
     """
+    own = settings or OptimiserSettings()
+    groups = _groups(module, weight_decay, factors or {})
+    if own.kind == "lars":
+        return LARS(
+            groups, lr, momentum=own.momentum, trust=own.trust, nesterov=own.nesterov
+        )
+    if own.kind == "sgd":
+        return torch.optim.SGD(
+            groups, lr, momentum=own.momentum, nesterov=own.nesterov, foreach=True
+        )
+    kind = torch.optim.AdamW if own.kind == "adamw" else torch.optim.Adam
+    return kind(groups, lr, betas=own.betas, foreach=True)
+
+
+def _groups(
+    module: nn.Module, weight_decay: float, factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {
         (1.0, True): [],
         (1.0, False): [],
@@ -51,21 +74,19 @@ def adamw(
         if not parameter.requires_grad:
             continue
         exempt = parameter.ndim <= 1 or "bias" in name or "token" in name
-        factor = (factors or {}).get(name, 1.0)
+        factor = factors.get(name, 1.0)
         groups.setdefault((factor, not exempt), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "weight_decay": weight_decay if decays else 0.0,
-                "first_decay": weight_decay if decays else 0.0,
-                "factor": factor,
-            }
-            for (factor, decays), parameters in groups.items()
-        ],
-        lr=lr,
-        foreach=True,
-    )
+    return [
+        {
+            "params": parameters,
+            "weight_decay": weight_decay if decays else 0.0,
+            "first_decay": weight_decay if decays else 0.0,
+            "factor": factor,
+            "adapts": decays,
+        }
+        for (factor, decays), parameters in groups.items()
+        if parameters
+    ]
 
 
 @dataclass(frozen=True)
@@ -95,10 +116,7 @@ class Descent:
                 f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
             )
             raise Diverged(msg)
-        rate = cosine_with_warmup(
-            step, self.steps, self.warmup, peak=self.lr,
-            floor=min(self.lr, self.schedule.lr_end),
-        )  # fmt: skip
+        rate = self._rate(step)
         end = self.schedule.weight_decay_end
         parameters = []
         for group in self.optimiser.param_groups:
@@ -112,6 +130,14 @@ class Descent:
         torch.nn.utils.clip_grad_norm_(parameters, self.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+
+    def _rate(self, step: int) -> float:
+        if drops := self.schedule.drops:
+            return stepped_with_warmup(step, self.steps, self.warmup, drops, self.lr)
+        floor = min(self.lr, self.schedule.lr_end)
+        return cosine_with_warmup(
+            step, self.steps, self.warmup, peak=self.lr, floor=floor
+        )
 
 
 def trainable(module: nn.Module) -> int:

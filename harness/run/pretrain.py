@@ -98,6 +98,7 @@ def _minimise(
         encoder=method.encoder(), generators={"order": order, "views": views},
         curves=curves,
         schedule=_schedule(method, own),
+        optimiser=own.optimiser,
     )  # fmt: skip
 
     def objective(step: int) -> Objective:
@@ -118,7 +119,7 @@ def _minimise(
 
 def _schedule(method: Method, own: MethodSettings) -> Schedule:
     factors = lr_factors(method, layer_decay=own.layer_decay, stem=own.stem_lr)
-    return Schedule(own.lr_end, own.weight_decay_end, factors)
+    return Schedule(own.lr_end, own.lr_drops, own.weight_decay_end, factors)
 
 
 def _export(node: Node, method: Method, own: MethodSettings, *, channels: int) -> None:

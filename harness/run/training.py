@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from ..nn import collective, recompute
 from ..nn.draws import share
+from ..schema.optimiser import OptimiserSettings
 from ..schema.training import Precision, TrainingOptions
 from . import interrupts, ranks
 from .curves import Curves
 from .node import Node
-from .optimise import BestState, Descent, Diverged, Schedule, adamw
+from .optimise import BestState, Descent, Diverged, Schedule, make_optimiser
 from .snapshots import Snapshots, Unusable, read
 from .state import State, held
 
@@ -65,8 +66,8 @@ class Training:
 
     module: what is trained and restored, buffers included; network: what computes the
     objective, which averages gradients over ranks (ranks.parallel); encoder: the part
-    that is worth compiling; generators: every stream that the training draws from,
-    beside those that modules hold.
+    that is worth compiling; optimiser: AdamW where none is given; generators: every
+    stream that the training draws from, beside those that modules hold.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Training:
         curves: Curves,
         best: BestState | None = None,
         schedule: Schedule | None = None,
+        optimiser: OptimiserSettings | None = None,
     ) -> None:
         schedule = schedule or Schedule()
         self.node, self.module, self.network = node, module, network
@@ -90,9 +92,9 @@ class Training:
         if self.options.compile is not None:
             # Crops have one size: shapes as symbols make tracing Swin take minutes.
             encoder.compile(backend=self.options.compile, dynamic=False)
-        self._optimiser = adamw(
+        self._optimiser = make_optimiser(
             module, settings.lr, weight_decay=settings.weight_decay,
-            factors=schedule.factors,
+            settings=optimiser, factors=schedule.factors,
         )  # fmt: skip
         self._scaler = torch.amp.GradScaler(
             node.device.type, enabled=settings.precision == "fp16"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from harness.api import resolve
 from harness.nn.masking import random_units
 from harness.nn.views import random_view
-from harness.run.optimise import adamw
+from harness.run.optimise import make_optimiser
 
 from .conftest import kind, rng, stirred, tiny
 from .test_smit import cross_entropy
@@ -26,7 +26,7 @@ AS_SMIT = {
 
 
 def train(method, batch, steps):
-    optimiser = adamw(method, 1e-2, weight_decay=0.0)
+    optimiser = make_optimiser(method, 1e-2, weight_decay=0.0)
     values = []
     for step in range(steps):
         method.step = step

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from harness.api import resolve
+from harness.api import build_method, resolve
+from harness.run.contract.subject import VOXELS
+from harness.schema.optimiser import OptimiserSettings
 
 from .conftest import NAMES, kind
 
@@ -15,9 +17,11 @@ ENCODERS = {"smit": 10.572, "mae": 88.37, "dino3d": 306.78}
 
 
 def built(name, **overrides):
-    settings = resolve(kind(name).Settings, "paper", overrides)
+    own = kind(name)
+    settings = resolve(own.Settings, "paper", overrides)
+    source = VOXELS if own.role == "supervised" else None
     with torch.device("meta"):
-        return kind(name)(settings, 1, torch.Generator("cpu"))
+        return build_method(own, settings, 1, torch.Generator("cpu"), source)
 
 
 def millions(module):
@@ -49,3 +53,35 @@ def test_semantic_attention_adds_two_blocks_of_width_384_and_a_token():
     assert (with_it - without) * 1e6 == pytest.approx(
         2 * (12 * width**2 + 13 * width) + width, abs=1
     )
+
+
+# METHODS 1.3 to 1.9 and 1.12: the optimiser of each paper; rates by the rule of theirs
+# at this project's batch of 32 regions.
+OPTIMISERS = {
+    "simclr": ("lars", 0.3 * 32 / 256), "swav": ("lars", 0.6 * 32 / 256),
+    "byol": ("lars", 0.2 * 32 / 256), "rotation": ("sgd", 0.2),
+    "models_genesis": ("sgd", 1.0), "moco_v3": ("adamw", 1e-4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_published_optimiser_is_of_tier_paper_alone(name):
+    paper = resolve(kind(name).Settings, "paper", {})
+    assert (paper.optimiser.kind, paper.lr) == (
+        OPTIMISERS[name][0],
+        pytest.approx(OPTIMISERS[name][1]),
+    )
+    for tier in ("tiny", "small", "demo"):
+        own = resolve(kind(name).Settings, tier, {})
+        assert (own.optimiser.kind, own.lr_drops) == ("adamw", ())
+
+
+def test_an_optimiser_is_merged_and_another_one_starts_anew():
+    mae, simclr = kind("mae").Settings, kind("simclr").Settings
+    assert resolve(mae, "small", {}).optimiser.betas == (0.9, 0.95)
+    assert resolve(simclr, "paper", {"optimiser": {"momentum": 0.5}}).optimiser == (
+        OptimiserSettings(kind="lars", momentum=0.5)
+    )
+    for asked in ("sgd", {"kind": "sgd"}):
+        own = resolve(mae, "small", {"optimiser": asked}).optimiser
+        assert own == OptimiserSettings(kind="sgd")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from harness.api import resolve
 from harness.nn.mask_rules import draw_mask
 from harness.nn.masking import ranks, uniform_scores
-from harness.run.optimise import adamw
+from harness.run.optimise import make_optimiser
 
 from .conftest import kind, rng, stirred, tiny
 from .test_smit import cross_entropy
@@ -21,7 +21,7 @@ TEMPERATURE = 0.07  # at step 3 of 4, past the warm-up
 def trained(name, batch, **overrides):
     """A method whose teacher, centres and student have moved apart."""
     method = tiny(name, **overrides)
-    optimiser = adamw(method, 1e-2, weight_decay=0.0)
+    optimiser = make_optimiser(method, 1e-2, weight_decay=0.0)
     for step in range(2):
         method.loss(batch, rng(step)).total.backward()
         optimiser.step()

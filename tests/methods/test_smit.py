@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from harness.api import resolve
 from harness.nn.masking import random_units
-from harness.run.optimise import adamw
+from harness.run.optimise import make_optimiser
 
 from .conftest import kind, rng, stirred, tiny
 
@@ -15,7 +15,7 @@ from .conftest import kind, rng, stirred, tiny
 def trained(batch, steps=3):
     """A method whose teacher, centres and student have moved apart."""
     method = tiny("smit")
-    optimiser = adamw(method, 1e-2, weight_decay=0.0)
+    optimiser = make_optimiser(method, 1e-2, weight_decay=0.0)
     for step in range(steps):
         method.loss(batch, rng(step)).total.backward()
         optimiser.step()

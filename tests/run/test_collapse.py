@@ -5,7 +5,7 @@ import torch
 from harness.api import Batch
 from harness.nn.distil import PrototypeTargets
 from harness.run.collapse import Monitor
-from harness.run.optimise import adamw
+from harness.run.optimise import make_optimiser
 from tests.methods.conftest import rng, tiny
 
 VOLUMES = torch.nn.functional.interpolate(
@@ -68,7 +68,7 @@ def test_dino_without_centring_collapses_and_is_said_to():
     """The control of METHODS 0: nothing keeps all targets from one prototype."""
     sides = {"crop": (16,) * 3, "region": (20,) * 3, "local_crop": (8,) * 3}
     method = tiny("dino", encoder="vit", balance="none", local_crops=0, **sides)
-    optimiser = adamw(method, 1e-3, weight_decay=0.04)
+    optimiser = make_optimiser(method, 1e-3, weight_decay=0.04)
     monitor, draws = Monitor(method, 24), rng(5)
     for step in range(24):
         method.step = step

@@ -3,7 +3,7 @@ import torch
 
 from harness.nn.settings import ResNetSettings, SwinSettings, ViTSettings
 from harness.run.networks import Classifier, Segmenter, Shape
-from harness.run.optimise import adamw, trainable
+from harness.run.optimise import make_optimiser, trainable
 from harness.run.streams import Streams
 
 
@@ -30,7 +30,7 @@ def test_a_frozen_encoder_never_trains(kind):
     assert head.training
     assert trainable(network) == trainable(head) < everything
     before = {k: v.clone() for k, v in network.encoder.state_dict().items()}
-    optimiser = adamw(network, 0.1, weight_decay=0.5)
+    optimiser = make_optimiser(network, 0.1, weight_decay=0.5)
     changed = [p.clone() for p in head.parameters()]
     network(X).square().sum().backward()
     optimiser.step()

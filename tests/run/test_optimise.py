@@ -7,6 +7,7 @@ from torch import nn
 
 from harness.nn.build import build_encoder
 from harness.nn.features import lr_factors
+from harness.nn.lars import LARS
 from harness.nn.settings import EncoderSettings, encoder_tier
 from harness.nn.swin import Swin, SwinSettings
 from harness.run.optimise import (
@@ -14,9 +15,10 @@ from harness.run.optimise import (
     Descent,
     Diverged,
     Schedule,
-    adamw,
+    make_optimiser,
     trainable,
 )
+from harness.schema.optimiser import OptimiserSettings
 
 OFF = torch.amp.GradScaler("cpu", enabled=False)
 
@@ -29,7 +31,7 @@ def swin() -> Swin:
 def test_biases_norms_tokens_and_bias_tables_do_not_decay():
     encoder = swin()
     encoder.stem.bias.requires_grad = False
-    decayed, plain = adamw(encoder, 1e-3, weight_decay=0.05).param_groups
+    decayed, plain = make_optimiser(encoder, 1e-3, weight_decay=0.05).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.05, 0.0)
     names = {id(p): name for name, p in encoder.named_parameters()}
     ours = {names[id(p)] for p in decayed["params"]}
@@ -39,6 +41,71 @@ def test_biases_norms_tokens_and_bias_tables_do_not_decay():
     assert "stages.0.blocks.0.norm1.weight" in others
     assert "stem.bias" not in ours | others
     assert len(ours) + len(others) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({}, torch.optim.AdamW),
+        ({"kind": "adam", "betas": (0.8, 0.9)}, torch.optim.Adam),
+        ({"kind": "sgd", "momentum": 0.7}, torch.optim.SGD),
+        ({"kind": "lars", "trust": 0.02, "nesterov": True}, LARS),
+    ],
+)
+def test_every_optimiser_has_the_groups_and_its_settings(said, kind):
+    settings = OptimiserSettings(**said)
+    made = make_optimiser(swin(), 0.5, weight_decay=0.1, settings=settings)
+    assert type(made) is kind
+    decayed, plain = made.param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
+    assert (decayed["adapts"], plain["adapts"]) == (True, False)
+    for name in said.keys() - {"kind"}:
+        assert decayed[name] == said[name]
+
+
+def test_sgd_is_that_of_torch():
+    module, twin = nn.Linear(3, 2), nn.Linear(3, 2)
+    twin.load_state_dict(module.state_dict())
+    settings = OptimiserSettings(kind="sgd", momentum=0.9, nesterov=True)
+    ours = make_optimiser(module, 0.1, weight_decay=0.05, settings=settings)
+    theirs = torch.optim.SGD(
+        [
+            {"params": [twin.weight], "weight_decay": 0.05},
+            {"params": [twin.bias], "weight_decay": 0.0},
+        ],
+        0.1, momentum=0.9, nesterov=True,
+    )  # fmt: skip
+    x = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    for _ in range(4):
+        for layer, optimiser in ((module, ours), (twin, theirs)):
+            optimiser.zero_grad()
+            layer(x).square().sum().backward()
+            optimiser.step()
+    assert torch.allclose(module.weight, twin.weight)
+    assert torch.allclose(module.bias, twin.bias)
+
+
+def test_a_rate_of_zero_changes_nothing():
+    module = nn.Linear(2, 2)
+    before = module.weight.clone()
+    for kind in ("adamw", "sgd", "lars"):
+        own = OptimiserSettings(kind=kind)
+        optimiser = make_optimiser(module, 0.0, weight_decay=0.1, settings=own)
+        module(torch.ones(1, 2)).sum().backward()
+        Descent(optimiser, 0.0, 10, 2, 1.0, OFF, Schedule(lr_end=1e-6)).step(1, 4, [])
+    assert torch.equal(module.weight, before)
+
+
+def test_a_rate_can_fall_in_steps():
+    weight = nn.Parameter(torch.ones(1))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    descent = Descent(optimiser, 1.0, 70, 1, 1.0, OFF, Schedule(drops=(3 / 7, 5 / 7)))
+    rates = []
+    for step in (0, 1, 29, 30, 49, 50, 69):
+        weight.grad = torch.zeros(1)
+        descent.step(1.0, step, [])
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.5, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_a_step_follows_the_schedule_and_clips():
@@ -57,7 +124,7 @@ def test_a_step_follows_the_schedule_and_clips():
 def test_rates_of_parameters_and_the_decay_follow_the_schedule():
     one, two = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.ones(1, 1))
     module = nn.ParameterDict({"one": one, "two": two})
-    optimiser = adamw(module, 1.0, weight_decay=0.04, factors={"two": 0.25})
+    optimiser = make_optimiser(module, 1.0, weight_decay=0.04, factors={"two": 0.25})
     schedule = Schedule(lr_end=0.1, weight_decay_end=0.4)
     descent = Descent(optimiser, 1.0, 10, 0, 1.0, OFF, schedule)
 

@@ -68,6 +68,20 @@ def log_of(tiny, key):
     return (tiny.store.node_dir(key) / "attempts" / attempt / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("kind", ["sgd", "lars"])
+def test_momentum_is_part_of_what_resumes(tiny, interrupt, kind):
+    plan = tiny.plan(SMIT % f"optimiser: {kind}")
+    key = tiny.nodes(plan)[0]
+    whole = run_whole(tiny, plan, [key])
+    interrupt(3, signal.SIGUSR2)
+    with pytest.raises(Interrupted):
+        tiny.run([key])
+    assert tiny.run([key]) == Exit.DONE
+    assert outcome(tiny, tiny.results, key, "encoder") == (
+        outcome(tiny, whole, key, "encoder")
+    )
+
+
 @pytest.mark.parametrize("step", [0, 3, 5])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_pretraining_resumes_bit_for_bit(tiny, interrupt, step, accumulate):

@@ -17,7 +17,7 @@ from ...schema.roles import TRAINED, Role
 from ...schema.task import TIERS
 from ..checkpoint import encoder_state, load_weights, save_weights
 from ..networks import Classifier, Segmenter, Shape
-from ..optimise import adamw
+from ..optimise import make_optimiser
 from ..streams import Streams
 from .subject import Breach, Clause, Subject, loss_of, rng
 
@@ -238,7 +238,7 @@ def _train(
     hold: bool = False,
 ) -> Iterator[tuple[float, torch.optim.Optimizer]]:
     """Train on one batch with the same draws in each step; yield each loss."""
-    fresh = adamw(method, lr, weight_decay=0.0)
+    fresh = make_optimiser(method, lr, weight_decay=0.0)
     if optimiser is not None:
         fresh.load_state_dict(optimiser.state_dict())
     for step in range(start, steps):
