@@ -43,11 +43,26 @@ class Features:
     attention: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What one of the last layers of a pass holds, for readers of frozen features.
+
+    map: (B, C, *grid), as `Features.maps`. vector: (B, C_v), an image vector: the class
+    token where the encoder ends with one, else the mean of the map.
+    """
+
+    map: Tensor
+    vector: Tensor
+
+
 class Encoder(nn.Module):
     """What methods and downstream networks rely on; abstract.
 
     settings: what it was built from. dims: 2 or 3. unit: voxels per side of a mask unit.
-    stride: voxels per side of a bottleneck token. widths: channels of `Features.maps`.
+    stride: voxels per side of a bottleneck token. widths, strides: channels of
+    `Features.maps`, and voxels per side of a token of each. layer_widths, layer_strides:
+    the same of all that `last_layers` can return. ends_with_class: whether image vectors
+    are class tokens.
     unit_stage: stage (from 1) whose merged tokens cover one unit each; unit_width and
     merged_widths: their channels and those of every `Features.merged`. pooled_width and
     cls_width: channels of `pooled` and `cls`, the latter 0 where there is none. stem: the
@@ -60,6 +75,7 @@ class Encoder(nn.Module):
     unit: int
     stride: int
     widths: tuple[int, ...]
+    strides: tuple[int, ...]
     merged_widths: tuple[int, ...]
     unit_stage: int
     unit_width: int
@@ -69,6 +85,29 @@ class Encoder(nn.Module):
     stem: nn.Module
     drops: torch.Generator
     dilated: int = 0
+    ends_with_class: bool = False
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """Channels of each layer, the last one last."""
+        return self.widths
+
+    @property
+    def layer_strides(self) -> tuple[int, ...]:
+        """Voxels per side of a token of each layer."""
+        return self.strides
+
+    def last_layers(self, x: Tensor, count: int) -> tuple[Layer, ...]:
+        """Encode images as `forward` does; return the last `count` layers, last one last.
+
+        A hierarchical encoder's layers are its maps, a plain one's its blocks, through
+        the final norm. The last vector is `Features.pooled`.
+        """
+        features: Features = self(x)
+        *before, last = features.maps[-count:]
+        vectors = [each.flatten(2).mean(dim=2) for each in before]
+        pairs = zip((*before, last), (*vectors, features.pooled), strict=True)
+        return tuple(Layer(*pair) for pair in pairs)
 
     def block_of(self, name: str) -> int:
         """Return how deep a parameter lies: 0 the stem, n the n-th block or merge.

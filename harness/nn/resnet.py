@@ -65,6 +65,7 @@ class ResNet(Encoder):
         self.merged_widths = tuple(widths)
         first = (settings.width,) if big else ()
         self.widths = (*first, *self.merged_widths)
+        self.strides = (*([settings.patch] if big else []), *settings.strides)
         self.unit, self.stride = settings.unit, settings.stride
         self.unit_stage = settings.unit_stage
         self.unit_width = self.merged_widths[self.unit_stage - 1]

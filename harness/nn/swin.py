@@ -45,6 +45,7 @@ class Swin(Encoder):
         self.settings, self.dims = settings, settings.dims
         self.unit, self.stride = settings.unit, settings.stride
         self.widths = tuple(settings.width * 2**i for i in range(stages + 1))
+        self.strides = tuple(settings.patch << i for i in range(stages + 1))
         self.merged_widths = self.widths[1:]
         self.unit_stage = settings.unit_stage
         self.unit_width = self.widths[self.unit_stage]

@@ -7,13 +7,13 @@ global attention follow (METHODS 0, ViT-S1 and ViT-L-3D).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
+from .features import CONVOLUTION, Encoder, Features, Fill, Layer, pad_to, to_range
 from .init import initialise
 from .recompute import recomputed
 from .settings import ViTSettings
@@ -36,6 +36,8 @@ class ViT(Encoder):
         self.settings, self.dims = settings, settings.dims
         self.unit = self.stride = settings.patch
         self.widths = self.merged_widths = (width,) * 4
+        self.strides = (settings.patch,) * 4
+        self.ends_with_class = True
         self.unit_stage, self.unit_width = 3, width
         self.pooled_width = self.cls_width = width
         self.taps = tuple(depth * quarter // 4 for quarter in (1, 2, 3, 4))
@@ -74,18 +76,43 @@ class ViT(Encoder):
     ) -> Features:
         """Encode images of any size; see `Encoder.forward`."""
         tokens, grid = self.start(x, mask_units, fill)
-        taps, row = [], None
-        for index, block in enumerate(self.blocks, start=1):
-            last = index == len(self.blocks)
-            tokens, row = recomputed(block, tokens, rng or self.drops, row=last)
-            if index in self.taps:
-                taps.append(self.norm(tokens))
-        assert row is not None
+        taps, row = self._through(tokens, self.taps, rng or self.drops)
         maps = tuple(as_map(each[:, 1:], grid) for each in taps)
         cls = taps[-1][:, 0]
         return Features(
             maps, maps, maps[-1], pooled=cls, cls=cls, attention=row.view(-1, *grid)
         )
+
+    def _through(
+        self, tokens: Tensor, taps: Container[int], rng: torch.Generator
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return the tokens after the blocks `taps`, normed, and the last class row."""
+        tapped, row = [], None
+        for index, block in enumerate(self.blocks, start=1):
+            last = index == len(self.blocks)
+            tokens, row = recomputed(block, tokens, rng, row=last)
+            if index in taps:
+                tapped.append(self.norm(tokens))
+        assert row is not None
+        return tapped, row
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """Channels of each layer; every block is one."""
+        return (self.widths[-1],) * len(self.blocks)
+
+    @property
+    def layer_strides(self) -> tuple[int, ...]:
+        """Voxels per side of a token of each layer."""
+        return (self.stride,) * len(self.blocks)
+
+    def last_layers(self, x: Tensor, count: int) -> tuple[Layer, ...]:
+        """Return the last blocks; see `Encoder.last_layers`."""
+        tokens, grid = self.start(x)
+        depth = len(self.blocks)
+        wanted = range(depth - count + 1, depth + 1)
+        tapped, _ = self._through(tokens, wanted, self.drops)
+        return tuple(Layer(as_map(t[:, 1:], grid), t[:, 0]) for t in tapped)
 
     def start(
         self, x: Tensor, mask_units: Tensor | None = None, fill: Fill = "token"
