@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ..nn.build import build_encoder
 from ..nn.channels import apart, merges, together
 from ..nn.decoder import build_decoder
-from ..nn.features import Encoder, Features
+from ..nn.features import Encoder, Features, Layer
 from ..nn.heads import LinearHead
+from ..nn.linear_decoder import LinearDecoder
 from ..nn.settings import EncoderSettings
 from ..schema.budget import TaskKind
 from ..schema.task import Closed, Triple
@@ -91,6 +92,19 @@ class Adapted(nn.Module):
             features = self.encoder(apart(x))
             return replace(features, pooled=together(features.pooled, self.separate))
 
+    def last_layers(self, x: Tensor, count: int) -> tuple[Layer, ...]:
+        """Return the encoder's last layers, as `features` returns features.
+
+        Where channels pass alone, vectors have them side by side, as `pooled` has.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            if self.separate == 1:
+                return self.encoder.last_layers(x, count)
+            layers = self.encoder.last_layers(apart(x), count)
+        return tuple(
+            Layer(each.map, together(each.vector, self.separate)) for each in layers
+        )
+
 
 class Segmenter(Adapted):
     """Encoder and CNN decoder (METHODS 2.1, 2.2): (B, C, *crop) to a logit per voxel."""
@@ -130,3 +144,32 @@ class Classifier(Adapted):
         """Return logits of every class."""
         logits: Tensor = self.head(self.features(x).pooled)
         return logits
+
+
+class LinearSegmenter(Adapted):
+    """A frozen encoder, its last layers and a linear decoder (METHODS 2.4)."""
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__(shape, streams)
+        self.freeze_encoder()
+        self.layers = int(shape.protocol["layers"])
+        self.decoder = LinearDecoder(
+            self.encoder.layer_widths[-self.layers :],
+            self.encoder.layer_strides[-self.layers :],
+            self.separate, shape.classes, streams.rng("decoder"),
+            dims=self.encoder.dims,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of every voxel."""
+        maps = [each.map for each in self.last_layers(x, self.layers)]
+        logits: Tensor = self.decoder(maps, x.shape[2:])
+        return logits
+
+
+def network_of(protocol: str, shape: Shape, streams: Streams) -> Adapted:
+    """Return the network that a protocol trains, with its first weights."""
+    if protocol == "linear_decoder":
+        return LinearSegmenter(shape, streams)
+    kind = Segmenter if shape.task_kind == "segmentation" else Classifier
+    return kind(shape, streams)

@@ -13,7 +13,7 @@ from ..checkpoint import (
     save_weights,
     write_json,
 )
-from ..networks import Adapted, Classifier, Segmenter, Shape
+from ..networks import Adapted, Shape, network_of
 from ..node import Node
 from ..streams import Streams
 
@@ -31,17 +31,12 @@ def protocol_of(node: Node) -> ProtocolSettings:
     return PROTOCOLS[node.stem].model_validate(node.identity["settings"]["protocol"])
 
 
-def _new(shape: Shape, streams: Streams) -> Adapted:
-    kind = Segmenter if shape.task_kind == "segmentation" else Classifier
-    return kind(shape, streams)
-
-
 def build_network(node: Node, shape: Shape) -> Adapted:
     """Build the network, with the pretrained encoder where the node has one as input.
 
     Raises DataError unless every tensor of the encoder is found in the checkpoint.
     """
-    network = _new(shape, streams_of(node))
+    network = network_of(node.stem, shape, streams_of(node))
     source = node.identity["inputs"].get(INPUT)
     if source is not None:
         path = node.store.file(str(source), "encoder.safetensors")
@@ -74,8 +69,10 @@ def save_model(node: Node, network: Adapted, **about: Any) -> None:
 
 def load_model(store: Store, key: str) -> tuple[Adapted, Shape]:
     """Load the model of a published adapt node, in evaluation mode on the CPU."""
-    shape = Shape.of(read_json(store.file(key, "model.json"))["settings"])
-    network = _new(shape, Streams("loaded"))  # every weight is overwritten below
+    about = read_json(store.file(key, "model.json"))
+    shape = Shape.of(about["settings"])
+    # Every weight is overwritten below.
+    network = network_of(str(about["protocol"]), shape, Streams("loaded"))
     path = store.file(key, "model.safetensors")
     load_weights(network, path, network.state_dict())
     return network.eval(), shape

@@ -6,6 +6,7 @@ harness/run/adapt/<name>.py does the work of the protocol <name>.
 from __future__ import annotations
 
 from .finetune import Finetune
+from .linear_decoder import LinearDecoder
 from .linear_probe import LinearProbe
 from .settings import ProtocolSettings
 
@@ -14,12 +15,14 @@ __all__ = [
     "PRETRAIN_VERSION",
     "PROTOCOLS",
     "Finetune",
+    "LinearDecoder",
     "LinearProbe",
     "ProtocolSettings",
 ]
 
 PROTOCOLS: dict[str, type[ProtocolSettings]] = {
     "finetune": Finetune,
+    "linear_decoder": LinearDecoder,
     "linear_probe": LinearProbe,
 }
 
