@@ -8,6 +8,7 @@ smaller scale.
 
 from .crops import ManyCropsSettings
 from .distillation import DistillationSettings, MultiCropSettings
+from .fusion import FusionSettings
 from .method import (
     BaselineSettings,
     Batch,
@@ -15,6 +16,7 @@ from .method import (
     Loss,
     Method,
     MethodSettings,
+    OwnSettings,
     Sides,
     SupervisedSettings,
     TwoViewSettings,
@@ -26,12 +28,14 @@ __all__ = [
     "BaselineSettings",
     "Batch",
     "DistillationSettings",
+    "FusionSettings",
     "LabelledSource",
     "Loss",
     "ManyCropsSettings",
     "Method",
     "MethodSettings",
     "MultiCropSettings",
+    "OwnSettings",
     "Sides",
     "SupervisedSettings",
     "TwoViewSettings",

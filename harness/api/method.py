@@ -53,7 +53,13 @@ class Loss:
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
-class BaselineSettings(Closed):
+class OwnSettings(Closed):
+    """What the settings of every method are: closed, with numbers of their own by tier."""
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
+
+
+class BaselineSettings(OwnSettings):
     """Settings of a method that is not pretrained: the encoder alone."""
 
     encoder: EncoderSettings = Field(default_factory=SwinSettings)
@@ -165,10 +171,11 @@ class Method(nn.Module):
     evolves in training (teacher, centres, queues, prototypes) is one of these, and no
     method counts for itself. A training resumes from exactly that.
 
-    A method whose role is supervised takes a fourth argument, the LabelledSource.
+    A method whose role is supervised takes a fourth argument, the LabelledSource. One
+    whose role is fusion has settings alone and is never built: it has no encoder.
     """
 
-    Settings: ClassVar[type[BaselineSettings]]
+    Settings: ClassVar[type[OwnSettings]]
     version: ClassVar[int]
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
     dims: ClassVar[tuple[int, ...]] = (3,)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..nn.settings import encoder_tier
 from ..schema.task import Closed, Tier
-from .method import BaselineSettings
+from .method import OwnSettings
+
+S = TypeVar("S", bound=OwnSettings)
 
 
-def resolve(
-    settings: type[BaselineSettings], tier: Tier, overrides: Mapping[str, Any]
-) -> BaselineSettings:
+def resolve(settings: type[S], tier: Tier, overrides: Mapping[str, Any]) -> S:
     """Return settings at a tier with the user's overrides on top, validated.
 
     Order: published defaults, the tier's numbers (of the encoder, then of its method),
@@ -23,7 +23,19 @@ def resolve(
     """
     merged: dict[str, Any] = {**settings.tiers.get(tier, {})}
     own = dict(overrides)
-    encoder = own.pop("encoder", {})
+    if "encoder" in settings.model_fields:
+        own["encoder"] = _with_encoder(settings, tier, merged, own.pop("encoder", {}))
+    for name, published in _groups(settings).items():
+        asked = own.get(name, {})
+        if isinstance(asked, Mapping):
+            own[name] = _joined([published, merged.get(name, {}), asked])
+    return settings.model_validate({**merged, **own})
+
+
+def _with_encoder(
+    settings: type[OwnSettings], tier: Tier, merged: dict[str, Any], encoder: Any
+) -> Any:
+    """Return the encoder's settings; `merged` loses what they leave no room for."""
     if isinstance(encoder, str):
         encoder = {"kind": encoder}
     of_method = merged.pop("encoder", {})
@@ -33,12 +45,7 @@ def resolve(
             published = _sides(settings)
             sides = {name: merged.get(name, published[name]) for name in published}
             merged |= {name: tuple(each)[-2:] for name, each in sides.items()}
-    for name, published in _groups(settings).items():
-        asked = own.get(name, {})
-        if isinstance(asked, Mapping):
-            layers = [published, merged.get(name, {}), asked]
-            own[name] = _joined(layers)
-    return settings.model_validate({**merged, **own, "encoder": encoder})
+    return encoder
 
 
 def _joined(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def _joined(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def cut(
-    settings: type[BaselineSettings],
+    settings: type[OwnSettings],
     tier: Tier,
     overrides: Mapping[str, Any],
     kept: Mapping[str, Any],
@@ -82,7 +89,7 @@ def cut(
     return {**left, **kept}
 
 
-def _groups(settings: type[BaselineSettings]) -> dict[str, dict[str, Any]]:
+def _groups(settings: type[OwnSettings]) -> dict[str, dict[str, Any]]:
     """Return what each group of settings but the encoder has by default."""
     defaults = {
         name: field.get_default(call_default_factory=True)
@@ -100,7 +107,7 @@ def _groups(settings: type[BaselineSettings]) -> dict[str, dict[str, Any]]:
 
 
 def _resolved_encoder(
-    settings: type[BaselineSettings],
+    settings: type[OwnSettings],
     tier: Tier,
     of_method: Mapping[str, Any],
     own: Mapping[str, Any],
@@ -114,7 +121,7 @@ def _resolved_encoder(
     return {**of_tier, "kind": kind, **own}
 
 
-def _sides(settings: type[BaselineSettings]) -> dict[str, Any]:
+def _sides(settings: type[OwnSettings]) -> dict[str, Any]:
     """Return the published sides, settings of three numbers of voxels."""
     return {
         name: field.default

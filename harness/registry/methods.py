@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from ..api import BaselineSettings, Method
+from ..api import Method, OwnSettings
 from ..schema.errors import UserError
 from ..schema.roles import Role
 from .explain import unknown
@@ -34,7 +34,7 @@ def load_method(roots: Sequence[Path | str], stem: str) -> type[Method]:
         raise UserError(msg)
     method = found[0]
     settings = getattr(method, "Settings", None)
-    if not (isinstance(settings, type) and issubclass(settings, BaselineSettings)):
+    if not (isinstance(settings, type) and issubclass(settings, OwnSettings)):
         msg = f"{where}: {method.__name__}.Settings must extend MethodSettings."
         raise UserError(msg)
     if method.role not in get_args(Role):

@@ -46,7 +46,7 @@ class Subject:
 
     def make(self, *, channels: int = 1, **overrides: Any) -> Method:
         """Build the method at tier tiny, in training mode, always the same weights."""
-        settings = resolve(self.kind.Settings, "tiny", {**self.overrides, **overrides})
+        settings = self.settings(**overrides)
         source = self.source if self.kind.role == "supervised" else None
         return build_method(self.kind, settings, channels, rng(1), source).train()
 
@@ -59,9 +59,12 @@ class Subject:
         except (ValidationError, ValueError):  # it needs more than that
             return self.make()
 
-    def settings(self) -> BaselineSettings:
-        """Return the settings at tier tiny."""
-        return resolve(self.kind.Settings, "tiny", self.overrides)
+    def settings(self, **overrides: Any) -> BaselineSettings:
+        """Return the settings at tier tiny of a method that has an encoder."""
+        own = {**self.overrides, **overrides}
+        settings = resolve(self.kind.Settings, "tiny", own)
+        assert isinstance(settings, BaselineSettings)  # clauses go by role
+        return settings
 
     def regions(self, method: Method, number: int = REGIONS) -> Batch:
         """Return smooth random regions of its size: there is something to predict."""
