@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..nn.adapter import STRIDES, Adapter
 from ..nn.build import build_encoder
 from ..nn.channels import apart, merges, together
-from ..nn.decoder import build_decoder
-from ..nn.features import Encoder, Features, Layer
+from ..nn.decoder import PyramidDecoder, build_decoder
+from ..nn.features import Encoder, Features, Layer, pad_to
 from ..nn.heads import LinearHead
 from ..nn.linear_decoder import LinearDecoder
 from ..nn.settings import EncoderSettings
+from ..nn.vit import ViT
 from ..schema.budget import TaskKind
 from ..schema.task import Closed, Triple
 from .streams import Streams
@@ -127,6 +129,34 @@ class Segmenter(Adapted):
         return logits
 
 
+class AdapterSegmenter(Adapted):
+    """A frozen ViT, an adapter around it and a decoder (METHODS 2.3).
+
+    (B, C, *crop) to a logit per voxel. The ViT is frozen for good: what is injected
+    passes through its blocks, so they have a graph, and their weights no gradient.
+    """
+
+    encoder: ViT
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__(shape, streams)
+        self.freeze_encoder()
+        self.adapter = Adapter(
+            self.encoder, shape.channels, streams.rng("adapter"),
+            separate=self.separate, as_released=shape.protocol["as_released"],
+        )  # fmt: skip
+        self.decoder = PyramidDecoder(
+            self.adapter.width, len(STRIDES), shape.channels, shape.classes,
+            streams.rng("decoder"), dims=self.encoder.dims,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of every voxel."""
+        padded = pad_to(x, self.adapter.multiple)  # ViT and prior see the same voxels
+        logits: Tensor = self.decoder(padded, self.adapter(self.encoder, padded))
+        return logits[:, :, *(slice(side) for side in x.shape[2:])]
+
+
 class Classifier(Adapted):
     """Encoder, its image vector and one linear layer: (B, C, *crop) -> (B, classes).
 
@@ -169,7 +199,13 @@ class LinearSegmenter(Adapted):
 
 def network_of(protocol: str, shape: Shape, streams: Streams) -> Adapted:
     """Return the network that a protocol trains, with its first weights."""
-    if protocol == "linear_decoder":
-        return LinearSegmenter(shape, streams)
+    if protocol in _OWN:
+        return _OWN[protocol](shape, streams)
     kind = Segmenter if shape.task_kind == "segmentation" else Classifier
     return kind(shape, streams)
+
+
+_OWN: dict[str, type[Adapted]] = {
+    "linear_decoder": LinearSegmenter,
+    "frozen_adapter": AdapterSegmenter,
+}

@@ -41,3 +41,40 @@ def test_a_convolutional_decoder_needs_a_patch_that_it_can_double_from(
 def test_a_classification_needs_no_decoder(either):
     text = TEXT.format(task="nodules", protocol="finetune", patch=32)
     assert len(either.load(text).methods) == 3
+
+
+@pytest.mark.parametrize(
+    ("encoder", "settings", "reason"),
+    [
+        ("{kind: vit}", "{}", None),
+        (
+            "{kind: swin}", "{}",
+            "an adapter goes around the blocks of a vit, not of a swin: use finetune "
+            "with 'freeze: encoder'",
+        ),
+        (
+            "{kind: vit, width: 100, heads: 4}", "{}",
+            "an adapter needs a vit whose width is a multiple of 32, not 100; the "
+            "nearest is 96",
+        ),
+    ],
+)  # fmt: skip
+def test_an_adapter_goes_around_a_vit(either, encoder, settings, reason):
+    text = (
+        "tier: tiny\ncorpus: [organs]\n"
+        f"methods: {{own: {{extends: either, encoder: {encoder}}}}}\n"
+        f"protocols: {{frozen_adapter: {settings}}}\ntasks: [organs]\n"
+    )
+    if reason is None:
+        assert len(either.load(text).methods) == 1
+    else:
+        said = f"own is run with frozen_adapter on organs: {reason}"
+        assert [message for _, message in either.mistakes(text)] == [said]
+
+
+def test_an_adapter_classifies_nothing(either):
+    text = (
+        "tier: tiny\ncorpus: [organs]\nmethods: {either: {encoder: vit}}\n"
+        "protocols: [frozen_adapter]\ntasks: [nodules]\n"
+    )
+    assert "frozen_adapter is for segmentation tasks" in either.mistakes(text)[0][1]

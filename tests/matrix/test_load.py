@@ -59,7 +59,7 @@ methods:
   masked: {mask_ratoi: 0.5, steps: -2}
 protocols:
   finetune: {stepz: 3}
-  knn:
+  zzz:
 tasks:
   organs: {protocols: [finetun], crp: [1, 1, 1]}
   lungs:
@@ -79,7 +79,7 @@ colour: red
     assert "unknown key 'mask_ratoi'. Did you mean 'mask_ratio'?" in messages
     assert "steps: expected greater than or equal to 1, not -2" in messages
     assert said[8].endswith("unknown key 'stepz'. Did you mean 'steps'?")
-    assert said[9].startswith("unknown protocol 'knn'. Known: finetune, linear_probe.")
+    assert said[9].startswith("unknown protocol 'zzz'. Known: finetune, ")
     messages = [message for line, message in found if line == 11]
     assert "unknown protocol 'finetun'. Did you mean 'finetune'?" in messages
     assert any(

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.schema.protocols import PROTOCOLS, Finetune
+from harness.schema.protocols import PROTOCOLS, Finetune, FrozenAdapter
 from harness.schema.task import TIERS
 
 
@@ -27,6 +27,16 @@ def test_published_settings():
         3_000,
     )
     assert paper.freeze == "nothing"
+    adapter = FrozenAdapter()
+    assert (adapter.steps, adapter.batch, adapter.lr, adapter.warmup) == (
+        30_000, 8, 1e-4, 3_000,
+    )  # fmt: skip
+    assert (adapter.weight_decay, adapter.overlap, adapter.val_overlap) == (
+        0.01,
+        0.75,
+        0,
+    )
+    assert not adapter.as_released
 
 
 @pytest.mark.parametrize(
@@ -36,6 +46,7 @@ def test_published_settings():
         ("finetune", {"freeze": "decoder"}),
         ("finetune", {"overlap": 1.0}),
         ("finetune", {"lrr": 1e-3}),
+        ("frozen_adapter", {"freeze": "nothing"}),
         ("linear_probe", {"lr": []}),
         ("linear_probe", {"freeze": "encoder"}),
     ],

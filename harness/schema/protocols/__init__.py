@@ -6,6 +6,7 @@ harness/run/adapt/<name>.py does the work of the protocol <name>.
 from __future__ import annotations
 
 from .finetune import Finetune
+from .frozen_adapter import FrozenAdapter
 from .linear_decoder import LinearDecoder
 from .linear_probe import LinearProbe
 from .settings import ProtocolSettings
@@ -15,6 +16,7 @@ __all__ = [
     "PRETRAIN_VERSION",
     "PROTOCOLS",
     "Finetune",
+    "FrozenAdapter",
     "LinearDecoder",
     "LinearProbe",
     "ProtocolSettings",
@@ -22,6 +24,7 @@ __all__ = [
 
 PROTOCOLS: dict[str, type[ProtocolSettings]] = {
     "finetune": Finetune,
+    "frozen_adapter": FrozenAdapter,
     "linear_decoder": LinearDecoder,
     "linear_probe": LinearProbe,
 }
