@@ -84,10 +84,12 @@ class _ChunkedAttention(torch.autograd.Function):
         ctx.kind, ctx.masks = kind, masks
         count, n, _, heads, d = qkv.shape
         result = qkv.new_empty(count, n, heads, d)
+        room = _workspace(qkv)
         for start in range(0, count, _chunk(qkv)):
             stop = min(count, start + _chunk(qkv))
             q, k, v = _heads_first(qkv[start:stop])
-            p = _probabilities(q, k, bias, _chunk_mask(kind, masks, start, stop))
+            mask = _chunk_mask(kind, masks, start, stop)
+            p = _probabilities(q, k, bias, mask, room)
             out = torch.bmm(p, v).view(stop - start, heads, n, d)
             result[start:stop] = out.transpose(1, 2)
         result = result.flatten(2)
@@ -105,23 +107,30 @@ class _ChunkedAttention(torch.autograd.Function):
         grad = grad.view(count, n, heads, d)
         grad_qkv = torch.empty_like(qkv)
         grad_bias = torch.zeros_like(bias)
+        room = _workspace(qkv)
         for start in range(0, count, _chunk(qkv)):
             stop = min(count, start + _chunk(qkv))
             q, k, v = _heads_first(qkv[start:stop])
-            p = _probabilities(
-                q, k, bias, _chunk_mask(ctx.kind, ctx.masks, start, stop)
-            )
+            mask = _chunk_mask(ctx.kind, ctx.masks, start, stop)
+            p = _probabilities(q, k, bias, mask, room)
             g = grad[start:stop].transpose(1, 2).reshape(-1, n, d)  # (N H, n, d)
             # Softmax backwards: dS = P (dP - Σ_j P_j dP_j).
-            ds = torch.bmm(g, v.transpose(1, 2))
+            ds = torch.bmm(g, v.transpose(1, 2), out=room[0, : len(g)])
             ds.sub_(inner[start:stop].transpose(1, 2).reshape(-1, n, 1)).mul_(p)
-            grad_bias += ds.view(-1, heads, n, n).sum(dim=0)
+            alone = stop - start == 1  # then a sum would only copy
+            grad_bias += ds if alone else ds.view(-1, heads, n, n).sum(dim=0)
             parts = grad_qkv[start:stop].permute(2, 0, 3, 1, 4)  # (3, N, H, n, d)
             shape = parts.shape[1:]
             parts[0] = torch.bmm(ds, k).mul_(d**-0.5).view(shape)
             parts[1] = torch.bmm(ds.transpose(1, 2), q).view(shape)  # q is scaled
             parts[2] = torch.bmm(p.transpose(1, 2), g).view(shape)
         return grad_qkv, grad_bias, None, None
+
+
+def _workspace(qkv: Tensor) -> Tensor:
+    """Room for two sets of a chunk's matrices, (2, N H, n, n), used again and again."""
+    n, heads = qkv.shape[1], qkv.shape[3]
+    return qkv.new_empty(2, min(len(qkv), _chunk(qkv)) * heads, n, n)
 
 
 def _heads_first(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,11 +140,14 @@ def _heads_first(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return parts[0] * d**-0.5, parts[1], parts[2]
 
 
-def _probabilities(q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Return softmax(q k^T + bias + mask), (N H, n, n)."""
+def _probabilities(
+    q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None, room: Tensor
+) -> Tensor:
+    """Return softmax(q k^T + bias + mask), (N H, n, n), in room[1]; uses up room[0]."""
     heads, n, _ = bias.shape
-    scores = torch.bmm(q, k.transpose(1, 2)).view(-1, heads, n, n)
-    scores += bias
+    scores = torch.bmm(q, k.transpose(1, 2), out=room[0, : len(q)])
+    by_head = scores.view(-1, heads, n, n)
+    by_head += bias
     if mask is not None:
-        scores += mask
-    return torch.softmax(scores, dim=-1).view(-1, n, n)
+        by_head += mask
+    return torch.softmax(scores, dim=-1, out=room[1, : len(q)])
