@@ -15,8 +15,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from ..registry.content import SAFE_NAME, merge
+from ..registry.content import SAFE_NAME
 from ..registry.explain import unknown, validated
+from ..registry.merging import merge
 from ..registry.yamlfile import Document, Loc, read_yaml, shown
 from ..registry.yamlwords import brief
 from ..schema.errors import Mistakes, UserError

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..registry.content import Content, merge
+from ..registry.content import Content
 from ..registry.explain import unknown
+from ..registry.merging import merge
 from ..registry.yamlfile import Document, Loc, read_yaml
 from ..registry.yamlwords import brief
 from ..schema.task import TIERS, Tier

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from ..registry.content import Content
 from ..schema.budget import LabelBudget
 from ..schema.claims import StatedClaim
+from ..schema.corpus import CorpusSpec
 from ..schema.protocols import ProtocolSettings
 from ..schema.roles import PUBLISHED, TRAINED, Role
-from ..schema.task import CorpusSpec, TaskSpec, Tier, Triple
+from ..schema.task import TaskSpec, Tier, Triple
 from ..schema.training import Keep, TrainingOptions
 from .profiles import Profile
 

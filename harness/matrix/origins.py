@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..registry.explain import unknown
+from ..schema.corpus import CorpusSource, CorpusSpec
 from ..schema.roles import Role
-from ..schema.task import CorpusSource, CorpusSpec
 from .entries import Chain
 from .matrix import Corpus
 from .tasks import Corpora

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..registry.content import SAFE_NAME, merge
+from ..registry.content import SAFE_NAME
+from ..registry.merging import merge
 from ..registry.yamlwords import brief
 from ..schema.task import Closed
 

@@ -7,14 +7,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..registry.content import Content, merge
+from ..registry.content import Content
 from ..registry.explain import explain, unknown
+from ..registry.merging import merge
+from ..registry.taskfile import with_lists
 from ..registry.yamlfile import Document, Loc
 from ..registry.yamlwords import brief
 from ..schema.budget import LabelBudget
+from ..schema.corpus import CorpusSource, CorpusSpec
 from ..schema.errors import Mistakes, UserError
 from ..schema.protocols import PROTOCOLS
-from ..schema.task import CorpusSource, CorpusSpec, TaskSpec, Tier
+from ..schema.task import TaskSpec, Tier
 from .budgets import read_budgets
 from .entries import Layer, at_tier, check_tiers
 from .matrix import Corpus, MethodEntry, ProtocolEntry, TaskEntry
@@ -172,6 +175,11 @@ def _spec(
     if isinstance(overrides.get("crop"), list):
         overrides["crop"] = {tier: overrides["crop"]}
     data = merge(content.task_document(name).data, overrides)
+    try:
+        data = with_lists(data, layer.document.path.parent)
+    except UserError as error:
+        layer.fault(("split",), str(error))
+        return None
     try:
         return TaskSpec.model_validate(data)
     except ValidationError as error:

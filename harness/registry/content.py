@@ -10,10 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from ..schema.corpus import CorpusSpec
 from ..schema.errors import Mistakes, UserError
-from ..schema.task import CorpusSpec, GeneratedFormat, TaskSpec
+from ..schema.task import GeneratedFormat, TaskSpec
 from .explain import unknown, validated
+from .merging import merge
 from .modules import load_module
+from .taskfile import read_task
 from .yamlfile import Document, read_yaml, shown
 
 ContentKind = Literal["methods", "tasks", "corpora"]
@@ -61,8 +64,8 @@ class Content:
             raise UserError(unknown(SINGULAR[kind], name, self.names(kind))) from None
 
     def task_document(self, name: str) -> Document:
-        """Return tasks/<name>.yaml as data with lines."""
-        return read_yaml(self.file("tasks", name))
+        """Return tasks/<name>.yaml as data with lines, what it extends filled in."""
+        return read_task(self.file("tasks", name))
 
     def task(self, name: str, overrides: Mapping[str, Any] | None = None) -> TaskSpec:
         """Return the specification of a task with overrides merged in, key by key.
@@ -95,24 +98,6 @@ class Content:
         if not isinstance(spec.format, GeneratedFormat):
             return None
         return load_module(self.roots, "tasks", spec.format.generator)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over`; mappings are merged, all else replaced.
-
-    >>> merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}})
-    {'a': {'x': 1, 'y': 5}, 'b': 3}
-    """
-    merged = dict(base)
-    for key, value in over.items():
-        before = merged.get(key)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            # settings of another `kind` do not mix with those of the old one
-            same = value.get("kind", before.get("kind")) == before.get("kind")
-            merged[key] = merge(before, value) if same else dict(value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def find_content(benchmark: Path, extra: Sequence[Path] = ()) -> Content:

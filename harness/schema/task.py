@@ -1,23 +1,19 @@
-"""What a task file (tasks/*.yaml) and a corpus file (corpora/*.yaml) may say."""
+"""What a task file (tasks/*.yaml) may say."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from .budget import TaskKind
+from .closed import Closed as Closed
+from .splits import CountsSplit, HashSplit, ListedSplit, PublisherSplit
 
 Tier = Literal["tiny", "small", "demo", "paper"]
 TIERS: tuple[Tier, ...] = ("tiny", "small", "demo", "paper")
 Metric = Literal["dice", "hd95", "auc", "kappa"]
 Triple = Annotated[tuple[int, int, int], Field(description="voxels along each axis")]
-
-
-class Closed(BaseModel):
-    """A frozen model that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MsdFormat(Closed):
@@ -75,28 +71,6 @@ class Preprocess(Closed):
         None, description="mm along R, A, S; none keeps each case's own"
     )
     intensity: Window | Percentiles = Field(discriminator="kind")
-
-
-class HashSplit(Closed):
-    """Sides drawn by a hash of the patient id: a partial copy keeps every side."""
-
-    kind: Literal["hash"] = "hash"
-    val: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.25, gt=0, lt=1)
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _leaves_training(self) -> HashSplit:
-        if self.val + self.test >= 1:
-            msg = f"val {self.val} + test {self.test} leave nothing to train on"
-            raise ValueError(msg)
-        return self
-
-
-class PublisherSplit(Closed):
-    """Sides given by the publisher (or the generator) with each case."""
-
-    kind: Literal["publisher"]
 
 
 class SourceFile(Closed):
@@ -161,7 +135,7 @@ class TaskSpec(Closed):
     target: Target | None = None
     preprocess: Preprocess
     crop: dict[Tier, Triple] = Field(description="training crop at each tier, voxels")
-    split: HashSplit | PublisherSplit = Field(
+    split: HashSplit | PublisherSplit | CountsSplit | ListedSplit = Field(
         default_factory=HashSplit, discriminator="kind"
     )
     metrics: tuple[Metric, ...]
@@ -193,18 +167,3 @@ class TaskSpec(Closed):
         if self.target is not None:
             return len(self.target.classes)
         return len(self.structures) + 1
-
-
-class CorpusSource(Closed):
-    """The training side of a task, without its labels; at most `cap` cases of it."""
-
-    task: str
-    cap: int | None = Field(None, ge=1)
-
-
-class CorpusSpec(Closed):
-    """The unlabelled volumes that a method is pretrained on."""
-
-    title: str
-    sources: tuple[CorpusSource, ...] = Field(min_length=1)
-    exclude: tuple[str, ...] = Field((), description="case ids left out")

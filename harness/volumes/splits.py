@@ -6,21 +6,20 @@ which other cases are present. A partial copy therefore keeps every case on its 
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from json.encoder import encode_basestring_ascii as _json_text
 from typing import Any
 
 from ..schema.budget import LabelBudget
 from ..schema.cases import CaseRef, Side
 from ..schema.errors import DataError
 from ..schema.identity import digest
-from ..schema.task import HashSplit, TaskSpec
+from ..schema.task import TaskSpec
+from .sides import hasher, sides_of, validated_by
 
 _FEWER = "ask for fewer under 'label_budgets'"
+_SIZES = {"hash": "shares", "counts": "numbers", "lists": "lists"}
 
 
 @dataclass(frozen=True)
@@ -47,44 +46,6 @@ class Split:
         )
 
 
-def unit_hash(*parts: str | int) -> float:
-    """Return a number in [0, 1) that is uniform over, and fixed by, `parts`."""
-    return _unit(sha256(json.dumps(parts).encode()).digest())
-
-
-def _unit(hashed: bytes) -> float:
-    return (int.from_bytes(hashed[:8]) >> 11) / 2**53
-
-
-def _hasher(*first: str | int) -> Callable[..., float]:
-    """Return unit_hash with its first parts given: planning calls it 100,000s of times."""
-    prefix = sha256(json.dumps(first)[:-1].encode())
-
-    def hashed(*rest: str) -> float:
-        state = prefix.copy()
-        state.update("".join(f", {_json_text(each)}" for each in rest).encode())
-        state.update(b"]")
-        return _unit(state.digest())
-
-    return hashed
-
-
-def side_of(name: str, spec: TaskSpec, ref: CaseRef) -> Side:
-    """Return the side of one case of task `name`, whatever other cases there are.
-
-    Raises DataError where the publisher's side is asked for and missing.
-    """
-    if isinstance(spec.split, HashSplit):
-        place = unit_hash(name, spec.split.seed, ref.group_id)
-        if place < spec.split.test:
-            return "test"
-        return "val" if place < spec.split.test + spec.split.val else "train"
-    if ref.side is None:
-        msg = f"task {name!r}: case {ref.case_id!r} has no publisher's side"
-        raise DataError(msg)
-    return ref.side
-
-
 def split(
     name: str,
     spec: TaskSpec,
@@ -94,21 +55,19 @@ def split(
 ) -> Split:
     """Divide the cases of task `name` into train, val and test.
 
-    folds > 1: cross-validation. The test set stays; what is not test is divided anew,
-    by a hash of the patient, into `folds` parts, and part `fold` (0-based) validates.
-    Raises DataError for an empty side or a patient on two sides.
+    folds > 1: cross-validation. The test set stays; what is not test is divided anew by
+    patients into `folds` parts, and part `fold` (0-based) validates.
+    Raises DataError for an empty side, a patient on two sides, and what `sides_of` does.
     """
     if not 0 <= fold < folds:
         msg = f"fold {fold} does not exist: {folds} folds are numbered from 0"
         raise ValueError(msg)
+    given = sides_of(name, spec, cases)
+    if folds > 1:
+        given = validated_by(name, spec.split, given, fold, folds)
     sides: dict[Side, list[CaseRef]] = {"train": [], "val": [], "test": []}
     side_of_group: dict[str, Side] = {}
-    for ref in sorted(cases, key=lambda one: one.case_id):
-        side = side_of(name, spec, ref)
-        if side != "test" and folds > 1:
-            seed = spec.split.seed if isinstance(spec.split, HashSplit) else 0
-            part = int(unit_hash(name, seed, "fold", ref.group_id) * folds)
-            side = "val" if part == fold else "train"
+    for ref, side in given:
         if side_of_group.setdefault(ref.group_id, side) != side:
             msg = (
                 f"task {name!r}: patient {ref.group_id!r} is both in {side} and in "
@@ -120,9 +79,9 @@ def split(
         if not refs:
             where = f" of fold {fold} of {folds}" if folds > 1 else ""
             mend = (
-                "change the shares or the seed of its 'split'"
-                if isinstance(spec.split, HashSplit)
-                else "its publisher's split cannot be used with them"
+                "its publisher's split cannot be used with them"
+                if spec.split.kind == "publisher"
+                else f"change the {_SIZES[spec.split.kind]} or the seed of its 'split'"
             )
             msg = (
                 f"task {name!r}: of its {len(cases)} cases none is in {side}{where}; "
@@ -205,7 +164,7 @@ def _rank(
     for ref in train:
         by_class[-1 if ref.target is None else ref.target].append(ref)
     cases_of = Counter(ref.group_id for ref in train)
-    hashed = _hasher(name, "subset", subset_seed)
+    hashed = hasher(name, "subset", subset_seed)
 
     def place(ref: CaseRef) -> tuple[float, str, float, str]:
         group = hashed(ref.group_id)

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from harness.registry import ShadowedPackage, find_content, load_module
-from harness.registry.content import merge
+from harness.registry.merging import merge
 from harness.schema.errors import UserError
 
 

@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.schema.task import CorpusSpec, HashSplit, SourceFile, TaskSpec
+from harness.schema.corpus import CorpusSpec
+from harness.schema.splits import HashSplit
+from harness.schema.task import SourceFile, TaskSpec
 
 SEGMENTATION = {
     "title": "Toy",

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 
 from harness.registry.modules import load_module
+from harness.registry.taskfile import read_task
 from harness.schema.cases import CaseRef
 from harness.schema.task import TaskSpec
 from harness.volumes.raw import RawCase
@@ -19,7 +19,7 @@ TASKS = Path(__file__).resolve().parents[2] / "tasks"
 
 @cache
 def load_spec(name: str) -> TaskSpec:
-    return TaskSpec.model_validate(yaml.safe_load((TASKS / f"{name}.yaml").read_text()))
+    return TaskSpec.model_validate(read_task(TASKS / f"{name}.yaml").data)
 
 
 @cache
@@ -37,7 +37,8 @@ def generated_tasks() -> list[str]:
     return sorted(
         path.stem
         for path in TASKS.glob("*.yaml")
-        if yaml.safe_load(path.read_text())["format"]["kind"] == "generated"
+        if not path.stem.startswith("_")
+        and read_task(path).data["format"]["kind"] == "generated"
     )
 
 
@@ -45,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "task" in metafunc.fixturenames:
         metafunc.parametrize("task", generated_tasks())
     if "task_file" in metafunc.fixturenames:
-        files = sorted(TASKS.glob("*.yaml"))
+        files = sorted(TASKS.glob("[!_]*.yaml"))
         metafunc.parametrize("task_file", files, ids=[path.stem for path in files])
 
 

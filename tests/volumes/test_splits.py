@@ -11,7 +11,8 @@ from harness.schema.budget import LabelBudget
 from harness.schema.cases import CaseRef
 from harness.schema.errors import DataError
 from harness.schema.task import TaskSpec
-from harness.volumes.splits import Split, digest_ids, side_of, split, subset, unit_hash
+from harness.volumes.sides import side_of, unit_hash
+from harness.volumes.splits import Split, digest_ids, split, subset
 
 
 def spec(*, classes=0, publisher=False, val=0.2, test=0.3, seed=0) -> TaskSpec:
