@@ -44,6 +44,7 @@ def give_channels(
 
 
 def _dims(entry: MethodEntry) -> int:
+    """Of an entry that has an encoder of its own."""
     return int(entry.encoder.get("dims", 3))
 
 

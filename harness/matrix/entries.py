@@ -15,7 +15,7 @@ from ..schema.task import TIERS, Tier
 
 RESERVED = (
     "extends", "tiers", "corpus", "init", "protocols", "source", "allow_overlap",
-    "input_channels",
+    "input_channels", "of",
 )  # fmt: skip
 MAX_CHAIN = 16
 
@@ -137,25 +137,24 @@ class ChainBuilder:
         """Return the chain of an entry, or None after noting what is wrong with it."""
         return self._entry(name, ())
 
-    def stage(self, asker: Layer) -> Chain | None:
-        """Return the chain of the method that `init` of a layer names, or None.
+    def named(self, asker: Layer, name: Any, loc: Loc) -> Chain | None:
+        """Return the chain of the method that `loc` of a layer names, or None.
 
         An entry of the file goes before a method of the content folders. What is wrong
-        with it is noted where the stage is asked for.
+        with it is noted where it is asked for.
         """
-        name = asker.body["init"]
         if not isinstance(name, str):
-            wrong = f"init: expected the name of a method, not {brief(name)}"
-            asker.fault(("init",), wrong)
+            wrong = f"{loc[0]}: expected the name of a method, not {brief(name)}"
+            asker.fault(loc, wrong)
             return None
         if name in self.entries:
             return self._entry(name, ())
         if name not in self.known:
             known = {*self.known, *self.entries}
-            asker.fault(("init",), unknown("method", name, known))
+            asker.fault(loc, unknown("method", name, known))
             return None
         chain = self._content(name, asker, ())
-        here = Layer(asker.document, (*asker.loc, "init"), {})
+        here = Layer(asker.document, (*asker.loc, *loc), {})
         return chain and Chain(name, chain.stem, [*chain.layers, here])
 
     def _entry(self, name: str, seen: tuple[str, ...]) -> Chain | None:

@@ -33,5 +33,18 @@ def check_fits(document: Document, matrix: Matrix) -> None:
 def _reason(
     protocol: ProtocolEntry, method: MethodEntry, task: TaskEntry
 ) -> str | None:
+    if method.role == "fusion":
+        if not protocol.settings.fuses:
+            return (
+                f"{protocol.base} takes one encoder: run a fusion with finetune ('freeze: "
+                "encoder' where what it joins stays as it is)"
+            )
+        if task.spec.kind != "classification":
+            return (
+                "a fusion joins image vectors, so it classifies: name other protocols"
+            )
     crop = protocol.crop_of(method, task)
-    return protocol.settings.unfit(method.encoder, task.spec, crop)
+    reasons = (
+        protocol.settings.unfit(each, task.spec, crop) for each in method.encoders
+    )
+    return next((reason for reason in reasons if reason is not None), None)

@@ -21,7 +21,7 @@ from .claims import Names, read_claims
 from .clusters import check_shared
 from .filters import Filter, parse_filter
 from .fits import check_fits
-from .matrix import Matrix, MethodEntry, TaskEntry
+from .matrix import Matrix, MethodEntry, TaskEntry, with_earlier
 from .methods import resolve_methods
 from .model import BenchmarkFile
 from .protocols import resolve_protocols
@@ -72,7 +72,7 @@ def load(
         methods=tuple(methods),
         protocols=protocols,
         tasks=tuple(tasks),
-        corpus_tasks=corpora.used_tasks(methods),
+        corpus_tasks=corpora.used_tasks(with_earlier(methods).values()),
         seeds=file.seeds,
         pretraining_seeds=file.pretraining_seeds,
         subset_draw=file.subset_draw,

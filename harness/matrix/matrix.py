@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,14 +66,22 @@ class MethodEntry:
         encoder: Mapping[str, Any] = self.settings["encoder"]
         return encoder
 
+    @property
+    def encoders(self) -> tuple[Mapping[str, Any], ...]:
+        """The settings of its encoder, or of those that it joins; none of a system."""
+        if "encoder" in self.settings:
+            return (self.encoder,)
+        return tuple(each.encoder for each in self.members)
+
     def channels_on(self, task: TaskEntry) -> int:
         """Return how many channels its encoder takes on a task: the task's, or one."""
         return self.channels or len(task.spec.channels)
 
     @property
     def encoder_kind(self) -> str:
-        """What the column `encoder` of the tables shows."""
-        return str(self.encoder["kind"])
+        """What the column `encoder` of the tables shows: 'resnet+vit' of a fusion."""
+        kinds = dict.fromkeys(str(each["kind"]) for each in self.encoders)
+        return "+".join(kinds) or "none"
 
 
 @dataclass(frozen=True)
@@ -164,16 +172,21 @@ class Matrix:
     @property
     def stages(self) -> Mapping[str, MethodEntry]:
         """Every method by name, with earlier stages and members that are not listed."""
-        found: dict[str, MethodEntry] = {}
-        for method in self.methods:
-            pending = [method]
-            while pending:
-                entry = pending.pop(0)
-                found.setdefault(entry.name, entry)
-                pending += [*([entry.init] if entry.init else []), *entry.members]
-        return found
+        return with_earlier(self.methods)
 
     @property
     def results(self) -> Path:
         """The default results folder: beside methods/ and tasks/."""
         return self.content.roots[0] / "results"
+
+
+def with_earlier(methods: Iterable[MethodEntry]) -> dict[str, MethodEntry]:
+    """Return methods by name, with the stages and members that they are made from."""
+    found: dict[str, MethodEntry] = {}
+    for method in methods:
+        pending = [method]
+        while pending:
+            entry = pending.pop(0)
+            found.setdefault(entry.name, entry)
+            pending += [*([entry.init] if entry.init else []), *entry.members]
+    return found

@@ -15,6 +15,7 @@ from ..schema.identity import canonical_json
 from ..schema.task import Tier
 from .channels import give_channels
 from .entries import Chain, ChainBuilder
+from .fusion import give_members, member_chains
 from .matrix import MethodEntry, TaskEntry
 from .model import BenchmarkFile
 from .origins import allows_overlap, trained_on
@@ -33,7 +34,7 @@ def resolve_methods(
     listed = [chain for name in file.methods if (chain := builder.build(name))]
     if not listed:
         return []
-    chains = [*listed, *_stages(listed, builder)]
+    chains = [*listed, *_earlier(listed, builder)]
     asked = [
         (chain, tier)
         for chain in chains
@@ -63,6 +64,7 @@ def resolve_methods(
     give_channels(entries, tasks, corpora)
     for name in list(entries):
         _join(name, entries, ())
+    give_members(entries)
     found = [entries[chain.name] for chain in listed if chain.name in entries]
     _refuse_twins(found)
     return [entry for _, entry in found]
@@ -75,20 +77,22 @@ def _request(chain: Chain, tier: Tier, *, cut: bool) -> Request:
     return Request(chain.stem, tier, of_all, of_tier)
 
 
-def _stages(listed: Sequence[Chain], builder: ChainBuilder) -> list[Chain]:
-    """Return the chains of earlier stages that the file does not list itself."""
+def _earlier(listed: Sequence[Chain], builder: ChainBuilder) -> list[Chain]:
+    """Return the chains of stages and members that the file does not list itself."""
     names = {chain.name for chain in listed}
     found: list[Chain] = []
     pending = list(listed)
     while pending:
-        asked = pending.pop().said("init")
-        if asked is None or asked[1] is None:
-            continue
-        stage = builder.stage(asked[0])
-        if stage is not None and stage.name not in names:
-            names.add(stage.name)
-            found.append(stage)
-            pending.append(stage)
+        chain = pending.pop()
+        needed = member_chains(chain, builder)
+        asked = chain.said("init")
+        if asked is not None and (stage := builder.named(*asked, ("init",))):
+            needed.append(stage)
+        for each in needed:
+            if each.name not in names:
+                names.add(each.name)
+                found.append(each)
+                pending.append(each)
     return found
 
 
@@ -199,10 +203,10 @@ def _unfit(entry: MethodEntry, dims: int) -> str | None:
     if dims not in entry.dims:
         able = " and ".join(f"{each}-D" for each in entry.dims)
         return f"method {entry.name} works on {able} volumes"
-    have = entry.encoder.get("dims", 3)
-    if dims != have:
+    have = {int(each.get("dims", 3)) for each in entry.encoders} - {dims}
+    if have:
         return (
-            f"method {entry.name} has an encoder for {have}-D data (set 'encoder: "
+            f"method {entry.name} has an encoder for {have.pop()}-D data (set 'encoder: "
             f"{{dims: {dims}}}' in an entry of its own)"
         )
     return None
@@ -216,8 +220,10 @@ def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
         else:
             spec = entry.corpus.spec if entry.corpus else None
             corpus = spec.model_dump(mode="json", exclude={"title"}) if spec else None
-            stage = entry.init.name if entry.init else None
-            identity = canonical_json([entry.stem, dict(entry.settings), corpus, stage])
+            earlier = [each.name for each in (entry.init, *entry.members) if each]
+            identity = canonical_json(
+                [entry.stem, dict(entry.settings), corpus, earlier]
+            )
         if identity in seen:
             chain.layers[-1].fault(
                 (),

@@ -93,15 +93,12 @@ class Parts:
 
         def build() -> dict[str, Any]:
             entry = self.matrix.protocols[protocol]
-            channels = len(task.spec.channels)
-            own = method.channels_on(task)
             return {
                 "protocol": entry.settings.model_dump(mode="json"),
-                "encoder": dict(method.encoder),
+                **_networks(method, task),
                 "crop": list(entry.crop_of(method, task)),
                 "classes": task.spec.classes,
-                "channels": channels,
-                **({"encoder_channels": own} if own != channels else {}),
+                "channels": len(task.spec.channels),
                 "task_kind": task.spec.kind,
             }
 
@@ -145,6 +142,19 @@ class Parts:
             }
 
         return self._once(("test", task.name, fold), build)
+
+
+def _networks(method: MethodEntry, task: TaskEntry) -> dict[str, Any]:
+    """Return what an adaptation is told of the encoder, or of those that are joined."""
+    if method.role == "fusion":
+        members = [_networks(each, task) for each in method.members]
+        return {"fusion": dict(method.settings), "members": members}
+    own = method.channels_on(task)
+    separate = own != len(task.spec.channels)
+    return {
+        "encoder": dict(method.encoder),
+        **({"encoder_channels": own} if separate else {}),
+    }
 
 
 def identity(

@@ -21,6 +21,7 @@ class Finetune(ProtocolSettings):
     """
 
     version: ClassVar[int] = 1
+    fuses: ClassVar[bool] = True
     kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation", "classification")
 
     freeze: Literal["nothing", "encoder"] = "nothing"

@@ -23,6 +23,7 @@ class FrozenAdapter(Finetune):
     """
 
     version: ClassVar[int] = 1
+    fuses: ClassVar[bool] = False
     kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation",)
 
     freeze: Literal["encoder"] = "encoder"

@@ -12,11 +12,14 @@ from ..task import Closed, TaskSpec, Tier
 class ProtocolSettings(Closed):
     """Common ground of all protocols.
 
+    fuses: whether it can train a fusion of several encoders.
+
     Every default is the published setting (tier `paper`); `tiers` holds what changes
     elsewhere.
     """
 
     version: ClassVar[int] = 1
+    fuses: ClassVar[bool] = False
     kinds: ClassVar[tuple[TaskKind, ...]]
     tiers: ClassVar[dict[Tier, dict[str, Any]]]
 
