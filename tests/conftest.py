@@ -15,7 +15,7 @@ METHOD = '''
 """A method of the tests."""
 from typing import ClassVar
 from pydantic import Field, model_validator
-from harness.api import BaselineSettings, Method, MethodSettings
+from harness.api import BaselineSettings, FusionSettings, Method, MethodSettings
 
 
 class {name}Settings({base}):
@@ -91,6 +91,10 @@ FILES = {
     "methods/flat.py": METHOD.format(
         name="Flat", base="MethodSettings", field="pass", parent="Method",
         title="For slices.", version=1, role="pretrained", dims="(2,)",
+    ),
+    "methods/joined.py": METHOD.format(
+        name="Joined", base="FusionSettings", field="pass", parent="Method",
+        title="Encoders side by side.", version=1, role="fusion", dims="(2, 3)",
     ),
     "methods/broken.py": "import a_module_that_is_not_there\n",
     "methods/masked_hard.yaml": "extends: masked\nmask_ratio: 0.9\n",

@@ -36,6 +36,7 @@ class Standardise(nn.Module):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """x: (n, width), the features of the training cases."""
+        x = x.to(self.mean.device)
         self.mean.copy_(x.mean(dim=0))
         self.std.copy_(x.std(dim=0, correction=0).clamp(min=_SMALLEST_STD))
 
@@ -105,6 +106,12 @@ class Fusion(nn.Module):
         y = functional.relu(self.reduce(y))
         logits = self.classify(self._drop(y))
         return logits
+
+    def learn_scales(self, vectors: Sequence[Tensor]) -> None:
+        """Standardise from now on by these vectors of the training cases, (n, width)."""
+        for part, x in zip(self.standardise, vectors, strict=True):
+            assert isinstance(part, Standardise)
+            part.fit(x)
 
     def joined(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return the projections side by side, (B, M width)."""

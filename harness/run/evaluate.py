@@ -37,12 +37,14 @@ def evaluate(node: Node) -> None:
     data = node.data()
     adapt = node.store.spec(str(node.identity["inputs"][ADAPT]))
     protocol = str(adapt["identity"]["implementation"]).rpartition(".")[2]
-    predictor = implementation(protocol).predictor(node, data)
+    own = implementation(protocol)
+    predictor = own.predictor(node, data)
     node.log(f"evaluating {len(node.where['cases']['test'])} test cases")
     if data.spec.kind == "segmentation":
         _segmentation(node, data, predictor)
     else:
         _classification(node, data, predictor)
+    own.keeps(node, data, predictor)
 
 
 def _segmentation(node: Node, data: TaskData, predictor: Predictor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +23,25 @@ from ..schema.task import Closed, Triple
 from .streams import Streams
 
 
-class Shape(Closed):
-    """What an adapt node's identity says of its network.
+class TaskShape(Closed):
+    """What an adapt node's identity says of any network."""
+
+    crop: Triple
+    classes: int
+    channels: int
+    task_kind: TaskKind
+    protocol: dict[str, Any]
+
+
+class Shape(TaskShape):
+    """The same of a network on one encoder.
 
     encoder_channels: what the encoder is made for, where that is not `channels` of the
     task; then it is one, and each channel of an image passes through it alone.
     """
 
     encoder: EncoderSettings
-    crop: Triple
-    classes: int
-    channels: int
     encoder_channels: int | None = None
-    task_kind: TaskKind
-    protocol: dict[str, Any]
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Shape:
@@ -49,24 +54,14 @@ class Shape(Closed):
         return 1 if self.encoder_channels is None else self.channels
 
 
-class Adapted(nn.Module):
-    """An encoder and what is trained on top of it; a frozen encoder never trains.
+class Model(nn.Module):
+    """What a protocol trains: `encoder`, which may be frozen, and what is on top of it.
 
-    separate: how many channels pass through the encoder alone (METHODS 2.9).
+    A frozen encoder never trains.
     """
 
-    encoder: Encoder
-    frozen: bool
-    separate: int
-
-    def __init__(self, shape: Shape, streams: Streams) -> None:
-        super().__init__()
-        self.frozen, self.separate = False, shape.separate
-        self.encoder = build_encoder(
-            shape.encoder, shape.encoder_channels or shape.channels,
-            streams.rng("encoder"),
-        )  # fmt: skip
-        self.encoder.hide_nothing()
+    encoder: nn.Module
+    frozen: bool = False
 
     def freeze_encoder(self) -> None:
         """Take the encoder out of training: no gradients, evaluation mode for good."""
@@ -74,12 +69,35 @@ class Adapted(nn.Module):
         self.encoder.requires_grad_(requires_grad=False)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Adapted:  # noqa: FBT001, FBT002 (nn.Module)
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (nn.Module)
         """Set the mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
         return self
+
+    def encoding(self) -> torch.set_grad_enabled:
+        """Within this context a frozen encoder leaves no graph."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen)
+
+
+class Adapted(Model):
+    """One encoder and what is trained on top of it.
+
+    separate: how many channels pass through the encoder alone (METHODS 2.9).
+    """
+
+    encoder: Encoder
+    separate: int
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__()
+        self.separate = shape.separate
+        self.encoder = build_encoder(
+            shape.encoder, shape.encoder_channels or shape.channels,
+            streams.rng("encoder"),
+        )  # fmt: skip
+        self.encoder.hide_nothing()
 
     def features(self, x: Tensor) -> Features:
         """Return the encoder's features, without a graph where it is frozen.
@@ -87,7 +105,7 @@ class Adapted(nn.Module):
         x: (B, C, *sides). Where channels pass alone, maps have B C rows, the channels of
         a case in a row, and `pooled` has them side by side, (B, C width).
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self.encoding():
             if self.separate == 1:
                 features: Features = self.encoder(x)
                 return features
@@ -99,7 +117,7 @@ class Adapted(nn.Module):
 
         Where channels pass alone, vectors have them side by side, as `pooled` has.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self.encoding():
             if self.separate == 1:
                 return self.encoder.last_layers(x, count)
             layers = self.encoder.last_layers(apart(x), count)
@@ -195,17 +213,3 @@ class LinearSegmenter(Adapted):
         maps = [each.map for each in self.last_layers(x, self.layers)]
         logits: Tensor = self.decoder(maps, x.shape[2:])
         return logits
-
-
-def network_of(protocol: str, shape: Shape, streams: Streams) -> Adapted:
-    """Return the network that a protocol trains, with its first weights."""
-    if protocol in _OWN:
-        return _OWN[protocol](shape, streams)
-    kind = Segmenter if shape.task_kind == "segmentation" else Classifier
-    return kind(shape, streams)
-
-
-_OWN: dict[str, type[Adapted]] = {
-    "linear_decoder": LinearSegmenter,
-    "frozen_adapter": AdapterSegmenter,
-}

@@ -80,15 +80,13 @@ def test_features_are_standardised_by_the_training_cases():
     model, inputs = fusion("scalar"), vectors(50)
     moved = [x * 100 + 7 for x in inputs]
     before = model(moved)
-    for part, x in zip(model.standardise, moved, strict=True):
-        part.fit(x)
+    model.learn_scales(moved)
     scaled = [(x - x.mean(0)) / x.std(0, correction=0) for x in moved]
     assert not torch.allclose(model(moved), before, atol=1e-3)
     other = fusion("scalar")
     assert torch.allclose(model(moved), other(scaled), atol=1e-4)
     flat = [torch.ones_like(x) for x in inputs]
-    for part, x in zip(model.standardise, flat, strict=True):
-        part.fit(x)
+    model.learn_scales(flat)
     assert model(flat).isfinite().all()
 
 

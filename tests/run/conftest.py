@@ -67,7 +67,7 @@ class TinyRun:
         self.bench = bench
         for path in bench.root.glob("methods/*"):
             path.unlink()
-        for name in ("random", "simmim", "smit"):
+        for name in ("random", "simmim", "smit", "dvme"):
             source = ROOT / "methods" / f"{name}.py"
             bench.add(f"methods/{name}.py", source.read_text())
         bench.add("tasks/toy.py", PAINTER)

@@ -3,7 +3,8 @@
 import torch
 from safetensors.torch import load_file
 
-from harness.run.networks import LinearSegmenter, Shape, network_of
+from harness.run.adapt.start import network_of
+from harness.run.networks import LinearSegmenter, Shape
 from harness.run.optimise import trainable
 from harness.run.streams import Streams
 from harness.schema.errors import Exit

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data import TaskData
 from ..inference import centre_crop
-from ..networks import Adapted, Shape
+from ..networks import Adapted, Model, TaskShape
 from ..node import Node
 from .batches import case_image
 
@@ -23,41 +23,42 @@ def class_logits(
     node: Node,
     data: TaskData,
     ids: Sequence[str],
-    shape: Shape,
-    network: Adapted,
+    shape: TaskShape,
+    network: Model,
     *,
     batch: int,
 ) -> Tensor:
     """Return the logits (n, classes) of cases, on the CPU."""
-    return _through(node, data, ids, shape, network, batch=batch)
+    return through(node, data, ids, shape, network, batch=batch)
 
 
 def pooled_features(
     node: Node,
     data: TaskData,
     ids: Sequence[str],
-    shape: Shape,
+    shape: TaskShape,
     network: Adapted,
     *,
     batch: int,
 ) -> Tensor:
     """Return the encoder's pooled features (n, width) of cases, on the CPU."""
     network.eval()
-    return _through(
+    return through(
         node, data, ids, shape, lambda x: network.features(x).pooled, batch=batch
     )
 
 
 @torch.no_grad()
-def _through(
+def through(
     node: Node,
     data: TaskData,
     ids: Sequence[str],
-    shape: Shape,
+    shape: TaskShape,
     function: Callable[[Tensor], Tensor],
     *,
     batch: int,
 ) -> Tensor:
+    """Return what a function makes of cases, `batch` at a time, on the CPU."""
     parts: list[Tensor] = []
     for first in range(0, len(ids), batch):
         crops = [

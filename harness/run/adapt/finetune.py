@@ -24,16 +24,18 @@ from .. import ranks
 from ..checkpoint import save_weights
 from ..curves import Curves
 from ..data import TaskData
+from ..fused import Fused
 from ..inference import sliding_window
 from ..keep import LAST, keep_of
-from ..networks import Adapted, Shape
+from ..networks import Model, TaskShape
 from ..node import Node
 from ..optimise import BestState, trainable
 from ..training import Objective, Training
 from .batches import Batches, case_image
 from .classify import class_logits
+from .fusing import keep_attention, standardise
 from .implementation import Implementation
-from .start import build_network, protocol_of, save_model, streams_of
+from .start import build_network, protocol_of, save_model, shape_of, streams_of
 
 
 class Validation(NamedTuple):
@@ -51,12 +53,14 @@ def finetune(node: Node) -> None:
     """
     protocol = protocol_of(node)
     assert isinstance(protocol, Finetune)
-    shape = Shape.of(node.identity["settings"])
+    shape = shape_of(node.identity["settings"])
     data = node.data()
     train, val = (data.check(node.where["cases"][side]) for side in ("train", "val"))
     network = build_network(node, shape)
     if protocol.freeze == "encoder":
         network.freeze_encoder()
+    if isinstance(network, Fused):
+        standardise(node, data, train, shape, network)
     node.attempt.note(trainable_params=trainable(network), n_train=len(train))
     node.log(f"fine-tuning on {len(train)} cases, {protocol.steps} steps")
     batches = Batches(data, train, shape.crop, protocol, streams_of(node), node.device)
@@ -76,11 +80,11 @@ def finetune(node: Node) -> None:
 
 def _train(
     node: Node,
-    network: Adapted,
+    network: Model,
     batches: Batches,
     protocol: Finetune,
     curves: Curves,
-    validate: Callable[[Adapted, Finetune], Validation],
+    validate: Callable[[Model, Finetune], Validation],
 ) -> BestState:
     best = BestState()
     trained = ranks.parallel(network)
@@ -115,8 +119,8 @@ def _objective(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _validator(
-    node: Node, data: TaskData, ids: list[str], shape: Shape
-) -> Callable[[Adapted, Finetune], Validation]:
+    node: Node, data: TaskData, ids: list[str], shape: TaskShape
+) -> Callable[[Model, Finetune], Validation]:
     segmenting = shape.task_kind == "segmentation"
     score = _validate_segmentation if segmenting else _validate_classification
     return lambda network, protocol: score(node, data, ids, shape, network, protocol)
@@ -127,8 +131,8 @@ def _validate_segmentation(
     node: Node,
     data: TaskData,
     ids: list[str],
-    shape: Shape,
-    network: Adapted,
+    shape: TaskShape,
+    network: Model,
     protocol: Finetune,
 ) -> Validation:
     """Mean Dice without background on the network's grid, and the mean of 1 - Dice."""
@@ -161,8 +165,8 @@ def _validate_classification(
     node: Node,
     data: TaskData,
     ids: list[str],
-    shape: Shape,
-    network: Adapted,
+    shape: TaskShape,
+    network: Model,
     protocol: Finetune,
 ) -> Validation:
     """AUC, macro one-vs-rest, where every class occurs; and the cross-entropy."""
@@ -173,4 +177,4 @@ def _validate_classification(
     return Validation(auc(y.numpy(), logits.softmax(dim=1).numpy()).value, loss)
 
 
-IMPLEMENTATION = Implementation(finetune)
+IMPLEMENTATION = Implementation(finetune, keeps=keep_attention)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..data import TaskData
 from ..inference import sliding_window
+from ..networks import Model, TaskShape
 from ..node import Node
 from ..predictor import Labels
 from .batches import case_image
@@ -23,16 +24,19 @@ _BATCH = 16  # cases of a classification at once
 class NetworkPredictor:
     """The network that an adapt node published, on the device of an evaluate node."""
 
+    network: Model
+    shape: TaskShape
+
     def __init__(self, node: Node, data: TaskData) -> None:
         key = str(node.identity["inputs"][ADAPT])
-        self._network, self._shape = load_model(node.store, key)
-        self._network.to(node.device)
+        self.network, self.shape = load_model(node.store, key)
+        self.network.to(node.device)
         self._node, self._data = node, data
 
     def class_scores(self, ids: Sequence[str]) -> Tensor:
         """See Predictor."""
         logits = class_logits(
-            self._node, self._data, ids, self._shape, self._network, batch=_BATCH
+            self._node, self._data, ids, self.shape, self.network, batch=_BATCH
         )
         return logits.double().softmax(dim=1)
 
@@ -41,7 +45,7 @@ class NetworkPredictor:
         """See Predictor."""
         overlap = float(self._node.identity["settings"]["overlap"])
         image = case_image(self._data, case_id, self._node)
-        logits = sliding_window(self._network, image, self._shape.crop, overlap=overlap)
+        logits = sliding_window(self.network, image, self.shape.crop, overlap=overlap)
         scores = logits.softmax(dim=0).cpu().numpy()
         small = scores.argmax(axis=0).astype(np.uint8)
         cached = self._data.cached

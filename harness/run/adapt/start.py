@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from torch import nn
 
 from ...schema.protocols import PROTOCOLS, ProtocolSettings
 from ...store import Store
@@ -13,11 +16,25 @@ from ..checkpoint import (
     save_weights,
     write_json,
 )
-from ..networks import Adapted, Shape, network_of
+from ..fused import Fused, FusedShape
+from ..networks import (
+    Adapted,
+    AdapterSegmenter,
+    Classifier,
+    LinearSegmenter,
+    Model,
+    Segmenter,
+    Shape,
+    TaskShape,
+)
 from ..node import Node
 from ..streams import Streams
 
 INPUT = "encoder"  # the role of the pretrain node among an adapt node's inputs
+_OWN: dict[str, type[Adapted]] = {
+    "linear_decoder": LinearSegmenter,
+    "frozen_adapter": AdapterSegmenter,
+}
 
 
 def streams_of(node: Node) -> Streams:
@@ -31,21 +48,44 @@ def protocol_of(node: Node) -> ProtocolSettings:
     return PROTOCOLS[node.stem].model_validate(node.identity["settings"]["protocol"])
 
 
-def build_network(node: Node, shape: Shape) -> Adapted:
-    """Build the network, with the pretrained encoder where the node has one as input.
+def shape_of(settings: Mapping[str, Any]) -> Shape | FusedShape:
+    """Read `settings` of an adapt node's identity."""
+    return (FusedShape if "members" in settings else Shape).of(settings)
 
-    Raises DataError unless every tensor of the encoder is found in the checkpoint.
+
+def network_of(protocol: str, shape: TaskShape, streams: Streams) -> Model:
+    """Return the network that a protocol trains, with its first weights."""
+    if isinstance(shape, FusedShape):
+        return Fused(shape, streams)
+    assert isinstance(shape, Shape)
+    if protocol in _OWN:
+        return _OWN[protocol](shape, streams)
+    kind = Segmenter if shape.task_kind == "segmentation" else Classifier
+    return kind(shape, streams)
+
+
+def build_network(node: Node, shape: TaskShape) -> Model:
+    """Build the network, with the pretrained encoders that the node has as inputs.
+
+    Raises DataError unless every tensor of an encoder is found in its checkpoint.
     """
     network = network_of(node.stem, shape, streams_of(node))
-    source = node.identity["inputs"].get(INPUT)
-    if source is not None:
-        path = node.store.file(str(source), "encoder.safetensors")
-        load_weights(network.encoder, path, encoder_state(network.encoder))
-        node.log(f"encoder of {str(source)[:16]} loaded, all tensors fit")
+    inputs = node.identity["inputs"]
+    if isinstance(network, Fused):
+        for number, part in enumerate(network.parts):
+            _load(node, part.encoder, str(inputs[f"{INPUT}.{number}"]))
+    elif INPUT in inputs:
+        _load(node, network.encoder, str(inputs[INPUT]))
     return network.to(node.device)
 
 
-def save_model(node: Node, network: Adapted, **about: Any) -> None:
+def _load(node: Node, encoder: nn.Module, source: str) -> None:
+    path = node.store.file(source, "encoder.safetensors")
+    load_weights(encoder, path, encoder_state(encoder))
+    node.log(f"encoder of {source[:16]} loaded, all tensors fit")
+
+
+def save_model(node: Node, network: Model, **about: Any) -> None:
     """Write model.safetensors, all tensors of the network, and model.json.
 
     A frozen encoder is written too, so that an evaluation needs this node alone. The
@@ -67,10 +107,10 @@ def save_model(node: Node, network: Adapted, **about: Any) -> None:
     )
 
 
-def load_model(store: Store, key: str) -> tuple[Adapted, Shape]:
+def load_model(store: Store, key: str) -> tuple[Model, TaskShape]:
     """Load the model of a published adapt node, in evaluation mode on the CPU."""
     about = read_json(store.file(key, "model.json"))
-    shape = Shape.of(about["settings"])
+    shape = shape_of(about["settings"])
     # Every weight is overwritten below.
     network = network_of(str(about["protocol"]), shape, Streams("loaded"))
     path = store.file(key, "model.safetensors")
