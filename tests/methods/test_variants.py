@@ -3,22 +3,33 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.matrix import load
 from harness.schema.task import TIERS
+
+from .conftest import kind
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = sorted(path.stem for path in (ROOT / "methods").glob("*.yaml"))
 
 
+def entry(name):
+    """Return what a file must say of a variant: a fusion's members, of others nothing."""
+    stem = name
+    while (path := ROOT / "methods" / f"{stem}.yaml").exists():
+        stem = yaml.safe_load(path.read_text())["extends"]
+    return "{of: [simclr, dino]}" if kind(stem).role == "fusion" else ""
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_variants_resolve(tier, tmp_path):
     assert VARIANTS
-    names = "".join(f"  {name}:\n" for name in VARIANTS)
+    names = "".join(f"  {name}: {entry(name)}\n" for name in VARIANTS)
     path = tmp_path / "benchmark.yaml"
     path.write_text(
         f"title: variants\ntier: {tier}\ncorpus: phantoms\ncontent: ['{ROOT}']\n"
-        f"methods:\n{names}tasks:\n  phantom_organs:\nprotocols:\n  finetune:\n"
+        f"methods:\n{names}tasks:\n  phantom_nodule_grade:\nprotocols:\n  finetune:\n"
         "label_budgets: [100%]\nseeds: [0]\n"
     )
     assert sorted(each.name for each in load(path).methods) == VARIANTS

@@ -83,7 +83,7 @@ def test_names_are_file_stems_of_safe_letters(bench):
     for name in ("_hidden.py", "spa ce.py", "notes.txt", "_x.yaml"):
         bench.add(f"methods/{name}", "")
     names = find_content(bench.path).names("methods")
-    assert names == ("broken", "flat", "masked", "masked_hard", "plain")
+    assert names == ("broken", "flat", "joined", "masked", "masked_hard", "plain")
 
 
 def test_modules_come_from_the_roots_whatever_is_installed(
