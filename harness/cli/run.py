@@ -50,6 +50,11 @@ def add_parser(commands: Any) -> None:
             help="print the tables when the jobs have ended (not when they are queued)",
         )
         command.add_argument(
+            "--until",
+            choices=["pretrain"],
+            help="submit the pretrainings alone; the rest another time",
+        )
+        command.add_argument(
             "--dry-run",
             action="store_true",
             help="print what would be submitted, sbatch scripts too; write nothing",
@@ -62,7 +67,7 @@ def run_command(args: argparse.Namespace) -> Exit:
     plan, store = _plan(args)
     asked = request(args, store)
     profile = asked.resolve(plan.matrix.clusters)
-    jobs = plan.jobs()
+    jobs = _jobs(plan, args)
     decision, rule = _decide(args.command, plan, store, profile, jobs)
     backend = make_backend(args, store, asked, profile, decision.grown(rule))
     if args.dry_run:
@@ -78,11 +83,16 @@ def run_command(args: argparse.Namespace) -> Exit:
     if args.json:
         emit_json(outcome.to_json())
     else:
-        _say_outcome(outcome, jobs_planned=len(jobs), cells=len(plan.cells))
+        _say_outcome(outcome, jobs_planned=len(jobs), what=_what(plan, args))
     ended = not (outcome.queued or outcome.interrupted or args.json)
     if args.report and ended:
         _report(args)
     return outcome.exit
+
+
+def _jobs(plan: Plan, args: argparse.Namespace) -> list[Job]:
+    jobs = plan.jobs()
+    return [job for job in jobs if args.until in (None, job.kind)]
 
 
 def _again(args: argparse.Namespace, asked: Request, outcome: Outcome) -> Outcome:
@@ -92,7 +102,7 @@ def _again(args: argparse.Namespace, asked: Request, outcome: Outcome) -> Outcom
     while outcome.failed and not outcome.interrupted:
         plan, store = _plan(args)
         profile = asked.resolve(plan.matrix.clusters)
-        found, rule = _decide("resume", plan, store, profile, plan.jobs())
+        found, rule = _decide("resume", plan, store, profile, _jobs(plan, args))
         decision = found.of_machine()
         if not decision.jobs:
             break
@@ -218,8 +228,14 @@ def _by_reason(what: str, failures: Sequence[Failure]) -> list[str]:
     return lines
 
 
-def _say_outcome(outcome: Outcome, *, jobs_planned: int, cells: int) -> None:
-    say = [f"all {cells} cells are done already"] if not jobs_planned else []
+def _what(plan: Plan, args: argparse.Namespace) -> str:
+    if args.until == "pretrain":
+        return f"all {counted(len(plan.pretrainings), 'pretraining')}"
+    return f"all {len(plan.cells)} cells"
+
+
+def _say_outcome(outcome: Outcome, *, jobs_planned: int, what: str) -> None:
+    say = [f"{what} are done already"] if not jobs_planned else []
     if outcome.done:
         say.append(f"{len(outcome.done)} jobs done")
     say += _by_reason("failed", outcome.failed)
