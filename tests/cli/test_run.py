@@ -89,6 +89,32 @@ def test_a_benchmark_that_is_done_says_so_and_starts_nothing(command, capsys):
     assert command.written == []
 
 
+@pytest.mark.parametrize(
+    ("words", "jobs", "nodes"), [((), 3, 5), (("--until", "pretrain"), 1, 1)]
+)
+def test_a_run_can_stop_after_the_pretrainings(
+    command, workshop, monkeypatch, words, jobs, nodes
+):
+    pretraining = workshop.pretrain("p")
+    workshop.cell("one", pretraining), workshop.cell("two")
+    monkeypatch.setattr(
+        commands, "make_backend",
+        lambda _, store, *__: local.Local(store, workers=1, runner=RUNNER),
+    )  # fmt: skip
+    assert command("run", *words) == Exit.DONE
+    assert command.written == [jobs]
+    done = workshop.store.done().keys()
+    assert done >= set(pretraining.nodes)
+    assert len(done) == nodes
+
+
+def test_pretrainings_that_are_done_say_so(command, workshop, capsys):
+    workshop.cell("waits for nothing")
+    assert command("run", "--until", "pretrain") == Exit.DONE
+    assert "all 0 pretrainings are done already" in capsys.readouterr().err
+    assert command.written == []
+
+
 def test_run_and_status_agree_and_json_is_one_document(command, workshop, capsys):
     workshop.cell("good"), workshop.cell("bad", do="fail")
     assert (
