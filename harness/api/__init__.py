@@ -12,6 +12,7 @@ from .fusion import FusionSettings
 from .method import (
     BaselineSettings,
     Batch,
+    Imported,
     LabelledSource,
     Loss,
     Method,
@@ -29,6 +30,7 @@ __all__ = [
     "Batch",
     "DistillationSettings",
     "FusionSettings",
+    "Imported",
     "LabelledSource",
     "Loss",
     "ManyCropsSettings",

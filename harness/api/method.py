@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -53,9 +54,27 @@ class Loss:
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
-class OwnSettings(Closed):
-    """What the settings of every method are: closed, with numbers of their own by tier."""
+@dataclass(frozen=True)
+class Imported:
+    """What came of reading a checkpoint.
 
+    share: of the encoder's tensors that the file filled, 0 to 1; notes: what was resized
+    or is missing, one sentence each; outputs: {'NAME.weight': (width, pooled), ...}, the
+    linear heads on pooled features that are kept.
+    """
+
+    share: float
+    notes: tuple[str, ...] = ()
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+
+
+class OwnSettings(Closed):
+    """What the settings of every method are: closed, with numbers of their own by tier.
+
+    scaled: whether a tier changes the encoder; that of a file stays as it is.
+    """
+
+    scaled: ClassVar[bool] = True
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
 
 
@@ -201,6 +220,13 @@ class Method(nn.Module):
 
     def after_step(self, step: int, total: int) -> None:
         """Do what follows step `step` (0-based, global) of `total`, such as EMA."""
+
+    def load(self, path: Path) -> Imported:
+        """Fill the encoder from a file: what a method whose role is checkpoint does.
+
+        Raises DataError where the file is no checkpoint or does not fit.
+        """
+        raise NotImplementedError
 
     def encoder(self) -> nn.Module:
         """Return the encoder to export."""

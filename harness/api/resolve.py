@@ -114,7 +114,8 @@ def _resolved_encoder(
 ) -> dict[str, Any]:
     default = settings.model_fields["encoder"].get_default(call_default_factory=True)
     kind = own.get("kind", default.kind)
-    of_tier = encoder_tier(kind, tier) if isinstance(kind, str) else {}
+    scaled = isinstance(kind, str) and settings.scaled
+    of_tier = encoder_tier(kind, tier) if scaled else {}
     if kind == default.kind:
         published = default.model_dump(mode="json", exclude_unset=True)
         of_tier = {**published, **of_tier, **of_method}

@@ -93,7 +93,8 @@ def _methods(args: argparse.Namespace) -> list[Row]:
         elif name in answer.failures:
             row["title"] = answer.failures[name]
         else:
-            row["extends"] = read_yaml(path).data.get("extends")
+            variant = read_yaml(path).data
+            row |= {"extends": variant.get("extends"), "title": variant.get("about")}
         rows.append(row)
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..schema.errors import Exit
+from ..schema.errors import DataError, Exit
 from .options import add_command, open_matrix
 from .output import counted, emit_json, say
 
@@ -19,9 +19,12 @@ def add_parser(commands: Any) -> None:
 def validate(args: argparse.Namespace) -> Exit:
     """Load the matrix and say what it holds; mistakes leave through main."""
     from ..plan.overlap import refuse_overlaps
+    from ..plan.plan import missing_weights
 
     matrix = open_matrix(args)
     refuse_overlaps(matrix)
+    if missing := missing_weights(matrix):
+        raise DataError("\n".join(missing.values()))
     facts = {
         "methods": [entry.name for entry in matrix.methods],
         "tasks": [entry.name for entry in matrix.tasks],

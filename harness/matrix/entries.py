@@ -15,6 +15,7 @@ from ..schema.task import TIERS, Tier
 
 RESERVED = (
     "extends", "tiers", "corpus", "init", "protocols", "source", "allow_overlap",
+    "weights", "sha256", "about",
     "input_channels", "of",
 )  # fmt: skip
 MAX_CHAIN = 16

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..registry.content import Content
+from ..registry.weights import Weights
 from ..schema.budget import LabelBudget
 from ..schema.claims import StatedClaim
 from ..schema.corpus import CorpusSpec
@@ -47,6 +48,7 @@ class MethodEntry:
     members: tuple[MethodEntry, ...] = ()
     allow_overlap: bool = False
     channels: int | None = None
+    weights: Weights | None = None  # the file of an imported encoder
 
     @property
     def is_published(self) -> bool:

@@ -18,7 +18,7 @@ from .entries import Chain, ChainBuilder
 from .fusion import give_members, member_chains
 from .matrix import MethodEntry, TaskEntry
 from .model import BenchmarkFile
-from .origins import allows_overlap, trained_on
+from .origins import allows_overlap, check_files, trained_on, weights_of
 from .tasks import Corpora
 
 
@@ -62,6 +62,7 @@ def resolve_methods(
                 kept = _protocols(chain, file, tasks)
                 entries[chain.name] = chain, replace(entry, protocols=kept)
     give_channels(entries, tasks, corpora)
+    check_files(entries, content)
     for name in list(entries):
         _join(name, entries, ())
     give_members(entries)
@@ -136,7 +137,8 @@ def _entry(
 ) -> MethodEntry | None:
     about = answer.methods[chain.stem]
     good, corpus = trained_on(chain, about.role, corpora)
-    if not good:
+    weights = weights_of(chain) if good and about.role == "checkpoint" else None
+    if not good or (about.role == "checkpoint" and weights is None):
         return None
     return MethodEntry(
         name=chain.name,
@@ -146,6 +148,8 @@ def _entry(
         dims=about.dims,
         settings=settings,
         corpus=corpus,
+        weights=weights,
+        channels=settings["channels"] if weights is not None else None,
         allow_overlap=allows_overlap(chain),
     )
 
@@ -221,8 +225,9 @@ def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
             spec = entry.corpus.spec if entry.corpus else None
             corpus = spec.model_dump(mode="json", exclude={"title"}) if spec else None
             earlier = [each.name for each in (entry.init, *entry.members) if each]
+            file = entry.weights and (entry.weights.sha256 or str(entry.weights.path))
             identity = canonical_json(
-                [entry.stem, dict(entry.settings), corpus, earlier]
+                [entry.stem, dict(entry.settings), corpus, earlier, file]
             )
         if identity in seen:
             chain.layers[-1].fault(

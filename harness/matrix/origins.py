@@ -1,23 +1,32 @@
-"""What the encoder of a method is made from, as its role says: corpus, labelled task."""
+"""What the encoder of a method is made from, as its role says: corpus, task or file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..registry.content import Content
+from ..registry.describe import File, describe
 from ..registry.explain import unknown
+from ..registry.weights import Weights, find_weights
+from ..registry.yamlwords import brief
 from ..schema.corpus import CorpusSource, CorpusSpec
 from ..schema.roles import Role
 from .entries import Chain
-from .matrix import Corpus
+from .matrix import Corpus, MethodEntry
 from .tasks import Corpora
 
 # What an entry may say beside settings, by role, and why another may not.
 _KEYS: dict[Role, frozenset[str]] = {
     "pretrained": frozenset({"corpus", "init", "allow_overlap"}),
     "supervised": frozenset({"source", "init", "allow_overlap"}),
+    "checkpoint": frozenset({"weights", "sha256"}),
 }
 _WHY = {
     "corpus": "is not pretrained",
     "source": "learns from no labels",
     "allow_overlap": "is trained on no data of its own",
+    "weights": "reads no file of weights",
+    "sha256": "reads no file of weights",
 }
 
 
@@ -70,6 +79,58 @@ def _source(chain: Chain, corpora: Corpora) -> Corpus | None:
     source = CorpusSource(task=task, cap=None)
     title = f"training side of {task}, with its labels"
     return Corpus(task, CorpusSpec(title=title, sources=(source,), exclude=()))
+
+
+def weights_of(chain: Chain) -> Weights | None:
+    """Return the file of an imported encoder; None after noting what is wrong.
+
+    That the file is not there is no mistake: it may be on another machine.
+    """
+    said = chain.said("weights")
+    if said is None:
+        message = "has no file to read: set 'weights: PATH', or a URL"
+        chain.layers[-1].fault((), f"{chain.name} {message}")
+        return None
+    layer, named = said
+    if not isinstance(named, str):
+        layer.fault(
+            ("weights",), f"weights: expected a path or URL, not {brief(named)}"
+        )
+        return None
+    stated = chain.said("sha256")
+    try:
+        return find_weights(
+            named,
+            None if stated is None else str(stated[1]),
+            layer.document.path.absolute().parent,
+            chain.name,
+        )
+    except ValueError as error:
+        of_digest = stated is not None and "sha256" in str(error)
+        where, key = (
+            (stated[0], "sha256") if stated and of_digest else (layer, "weights")
+        )
+        where.fault((key,), str(error))
+        return None
+
+
+def check_files(
+    found: Mapping[str, tuple[Chain, MethodEntry]], content: Content
+) -> None:
+    """Read every file of weights that is there; note what is wrong with it."""
+    asked = [
+        (chain, File(entry.stem, entry.settings, entry.channels or 1,
+                     str(entry.weights.path), entry.weights.sha256 or ""))
+        for chain, entry in found.values()
+        if entry.weights is not None and entry.weights.problem is None
+    ]  # fmt: skip
+    if not asked:
+        return
+    answer = describe(content, [], [], [file for _, file in asked])
+    for (chain, _), fault in zip(asked, answer.faults, strict=True):
+        said = chain.said("weights")
+        if fault is not None and said is not None:
+            said[0].fault(("weights",), f"{chain.name}: {fault}")
 
 
 def allows_overlap(chain: Chain) -> bool:

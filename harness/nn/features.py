@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..schema.errors import DataError
+from .input_scale import ForegroundZScore, InputSettings, PerChannel
+
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 
 # What stands where a mask hides: a learnt token, or nothing (zeros, position kept).
@@ -146,9 +149,37 @@ def pad_to(x: Tensor, multiple: int) -> Tensor:
     return functional.pad(x, [n for more in reversed(extra) for n in (0, more)])
 
 
-def to_range(x: Tensor, low: float, high: float) -> Tensor:
-    """Map intensities in [0, 1] to what the encoder was made for."""
+def network_input(x: Tensor, multiple: int, settings: InputSettings) -> Tensor:
+    """Pad images in [0, 1] and give them the intensities that an encoder takes.
+
+    x: (B, C, *sides). Returns (B, C, *padded).
+    """
+    x, (low, high) = pad_to(x, multiple), settings.intensity
+    if settings.normalise is not None:
+        return _normalised(x, settings.normalise)
     return x if (low, high) == (0.0, 1.0) else x * (high - low) + low
+
+
+def _normalised(x: Tensor, how: PerChannel | ForegroundZScore) -> Tensor:
+    axes = tuple(range(2, x.ndim))
+    if isinstance(how, PerChannel):
+        if len(how.mean) not in (1, x.shape[1]):
+            msg = (
+                f"the encoder normalises {len(how.mean)} channels, and the image has "
+                f"{x.shape[1]}"
+            )
+            raise DataError(msg)
+        mean, std = (
+            x.new_tensor(each).view(1, -1, *[1] * len(axes))
+            for each in (how.mean, how.std)
+        )
+        return (x - mean) / std
+    seen = x > 0
+    count = seen.sum(axes, keepdim=True).clamp(min=1)
+    mean = x.where(seen, 0).sum(axes, keepdim=True) / count
+    spread = (x - mean).square().where(seen, 0).sum(axes, keepdim=True) / count
+    # An image of one intensity has no spread: its foreground becomes 0.
+    return ((x - mean) / spread.sqrt().clamp(min=1e-6)).where(seen, 0)
 
 
 def lr_factors(

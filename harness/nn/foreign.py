@@ -1,9 +1,9 @@
 """Weights that others trained: read without pickle, renamed, resized, counted.
 
-A file holds tensors under the names of another code base. Rules (regular expressions)
-turn them into ours; a position embedding of another grid is resized, an input convolution
-of another number of channels is averaged or repeated; what fits is counted, and too
-little is refused (DESIGN 5).
+A file holds tensors under the names of another code base. A layout (see layouts) and
+rules (regular expressions) turn them into ours; a position embedding of another grid is
+resized, an input convolution of another number of channels is averaged or repeated; what
+fits is counted, and too little is refused (DESIGN 5).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class Fit:
     """What became of a file's tensors.
 
     matched: names of ours that are filled; missing: ours that are not; unused: theirs
-    that no rule gave a place; notes: what was resized, one sentence each.
+    that no rule gave a place; notes: what was resized, one sentence each; shapes: of
+    all their tensors.
     """
 
     state: dict[str, Tensor]
@@ -44,6 +46,29 @@ class Fit:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def check_share(self, least: float, module: nn.Module, where: str) -> None:
+        """Raise DataError unless the file fills this share of the module's tensors.
+
+        where: what the file is called. Of what is missing the first is named, with the
+        unused tensor of the file whose name is nearest.
+        """
+        if self.share >= least:
+            return
+        name = self.missing[0]
+        shape = tuple(module.state_dict()[name].shape)
+        near = get_close_matches(name, self.unused, n=1, cutoff=0.0)
+        hint = f"; the nearest that has no place is {near[0]}" if near else ""
+        if near:
+            hint += f" {self.shapes[near[0]]}"
+        msg = (
+            f"{where} fills {len(self.matched)} of the encoder's "
+            f"{len(self.matched) + len(self.missing)} tensors ({self.share:.1%}), and "
+            f"{least:.0%} are asked for: {name} {shape} is missing{hint}. Correct "
+            "'layout', 'strip', 'rules' or the encoder's settings"
+        )
+        raise DataError(msg)
 
     @property
     def share(self) -> float:
@@ -59,7 +84,7 @@ def read_tensors(path: Path, inside: str | None = None) -> dict[str, Tensor]:
     Raises DataError, naming the file, for one that is missing, damaged, or needs that.
     """
     if not path.is_file():
-        msg = f"no checkpoint {path}: download it there, or correct 'path'"
+        msg = f"no checkpoint {path}: download it there, or correct 'weights'"
         raise DataError(msg)
     try:
         if path.suffix == ".safetensors":
@@ -102,12 +127,11 @@ def _tensors(content: Any, inside: str | None, path: Path) -> dict[str, Tensor]:
     raise DataError(msg)
 
 
-def fit(theirs: Mapping[str, Tensor], module: nn.Module, rules: Sequence[Rule]) -> Fit:
-    """Rename `theirs` by all rules, in order, and fit them to the tensors of `module`.
+def fit(theirs: Mapping[str, Tensor], module: nn.Module) -> Fit:
+    """Fit tensors that have our names to those of `module`.
 
-    A rule is (pattern, replacement) of re.sub; a name that becomes empty is dropped. Our
-    mask token counts as no tensor of the encoder. Raises DataError where two of their
-    tensors get one name, or one has a shape that cannot be resized.
+    Our mask token counts as no tensor of the encoder. Raises DataError where one has a
+    shape that cannot be resized.
     """
     wanted = {
         name: value
@@ -117,26 +141,41 @@ def fit(theirs: Mapping[str, Tensor], module: nn.Module, rules: Sequence[Rule]) 
     state: dict[str, Tensor] = {}
     unused: list[str] = []
     notes: list[str] = []
-    origin: dict[str, str] = {}
     for name, tensor in theirs.items():
-        ours = name
-        for pattern, replacement in rules:
-            ours = re.sub(pattern, replacement, ours)
-        if not ours:
-            continue
-        if ours not in wanted:
+        if name not in wanted:
             unused.append(name)
             continue
-        if ours in origin:
-            msg = (
-                f"{origin[ours]} and {name} both become {ours}: make the rules stricter"
-            )
-            raise DataError(msg)
-        origin[ours] = name
-        state[ours], note = _resized(ours, tensor, wanted[ours])
+        state[name], note = _resized(name, tensor, wanted[name])
         notes += [note] if note else []
     missing = sorted(wanted.keys() - state.keys())
-    return Fit(state, tuple(sorted(state)), tuple(missing), tuple(unused), tuple(notes))
+    return Fit(
+        state, tuple(sorted(state)), tuple(missing), tuple(unused), tuple(notes),
+        {name: tuple(tensor.shape) for name, tensor in theirs.items()},
+    )  # fmt: skip
+
+
+def stripped(
+    theirs: Mapping[str, Tensor], prefixes: Sequence[str], rules: Sequence[Rule]
+) -> dict[str, Tensor]:
+    """Take prefixes off the names that begin with them, in order, then apply rules.
+
+    rules: (pattern, replacement) of re.sub; a name that becomes empty is dropped. Raises
+    DataError for two tensors of one name.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in theirs.items():
+        short = name
+        for prefix in prefixes:
+            short = short.removeprefix(prefix)
+        for pattern, replacement in rules:
+            short = re.sub(pattern, replacement, short)
+        if not short:
+            continue
+        if short in found:
+            msg = f"two tensors become {short}, one of them {name}: strip less"
+            raise DataError(msg)
+        found[short] = tensor
+    return found
 
 
 def _resized(name: str, tensor: Tensor, like: Tensor) -> tuple[Tensor, str]:
@@ -144,11 +183,12 @@ def _resized(name: str, tensor: Tensor, like: Tensor) -> tuple[Tensor, str]:
     tensor = tensor.to(like.dtype)
     if tensor.shape == like.shape:
         return tensor, ""
-    if tensor.numel() == like.numel() and name != "positions":
-        return tensor.reshape(like.shape), ""
     if name == "positions":
         return _positions(tensor, like)
-    if name == "stem.weight" and tensor.shape[2:] == like.shape[2:]:
+    if tensor.squeeze().shape == like.squeeze().shape:  # (1, 1, C), say, for (C)
+        return tensor.reshape(like.shape), ""
+    kernel = (*tensor.shape[:1], *tensor.shape[2:])
+    if name == "stem.weight" and kernel == (*like.shape[:1], *like.shape[2:]):
         return _input_channels(tensor, like)
     msg = (
         f"{name} has shape {tuple(tensor.shape)} in the checkpoint and "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .batchnorm import BatchNorm
-from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
+from .features import CONVOLUTION, Encoder, Features, Fill, network_input
 from .init import initialise
 from .masking import upsample_units
 from .settings import ResNetSettings
@@ -90,7 +90,7 @@ class ResNet(Encoder):
         fill: Fill = "token",  # noqa: ARG002 - see the class
     ) -> Features:
         """Encode images of any size; see `Encoder.forward`."""
-        x = to_range(pad_to(x, self.stride), *self.settings.intensity)
+        x = network_input(x, self.stride, self.settings)
         if mask_units is not None:
             x = x.masked_fill(upsample_units(mask_units, self.unit), 0.0)
         y = functional.relu(self.stem_norm(self.stem(x)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..schema.task import Closed, Tier
+from .input_scale import InputSettings
 
 ShrunkBias = Literal["first_tokens", "offsets"]
 
@@ -21,11 +22,10 @@ class SemanticSettings(Closed):
     heads: int = Field(8, ge=1, description="the paper leaves it open; METHODS 1.19")
 
 
-class SwinSettings(Closed):
+class SwinSettings(InputSettings):
     """Settings of the encoder: Swin-MSK (METHODS 0), SwinUNETR's in brackets."""
 
     kind: Literal["swin"] = "swin"
-    dims: Literal[2, 3] = Field(3, description="2 for images, 3 for volumes")
     patch: int = Field(2, ge=1, description="voxels per side of a stem token")
     width: int = Field(
         48, ge=1, description="channels of the stem; doubled by each merge"
@@ -53,8 +53,11 @@ class SwinSettings(Closed):
     semantic_attention: SemanticSettings | None = Field(
         None, description="global attention after a stage, for attention-guided masks"
     )
-    intensity: tuple[float, float] = Field(
-        (0.0, 1.0), description="what [0, 1] is mapped to at the input"
+    merging: Literal["corners", "legacy"] = Field(
+        "corners",
+        exclude_if=lambda value: value == "corners",
+        description="what a merge joins: all corners, or two twice and two never, as "
+        "MONAI before 1.5 did, for weights of that time",
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
@@ -88,6 +91,9 @@ class SwinSettings(Closed):
                     "a stage needs a block"
                 )
                 raise ValueError(msg)
+        if self.merging == "legacy" and self.dims == 2:
+            msg = "merging: legacy is of volumes; MONAI's merge of images was right"
+            raise ValueError(msg)
         if self.semantic_attention is not None:
             _check_semantic(self, self.semantic_attention)
         return self
@@ -132,11 +138,10 @@ def _check_semantic(swin: SwinSettings, own: SemanticSettings) -> None:
         raise ValueError(msg)
 
 
-class ViTSettings(Closed):
+class ViTSettings(InputSettings):
     """Settings of the encoder: ViT-S1 (METHODS 0), ViT-L-3D's in brackets."""
 
     kind: Literal["vit"] = "vit"
-    dims: Literal[2, 3] = Field(3, description="2 for images, 3 for volumes")
     patch: int = Field(
         16, ge=1, description="voxels per side; ViT-S1 leaves it open, METHODS 6 #15"
     )
@@ -154,11 +159,14 @@ class ViTSettings(Closed):
     drop_path_rule: Literal["linear", "uniform"] = Field(
         "linear", description="from 0 at the first block, or equal in all [uniform]"
     )
+    norm_eps: float = Field(
+        1e-6,
+        gt=0,
+        exclude_if=lambda value: value == 1e-6,
+        description="of LayerNorm [MONAI: 1e-5]",
+    )
     positions: int = Field(
         6, ge=1, description="tokens per axis that positions are learnt for: 96 / 16"
-    )
-    intensity: tuple[float, float] = Field(
-        (0.0, 1.0), description="what [0, 1] is mapped to at the input [-1, 1]"
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
@@ -199,11 +207,10 @@ class ViTSettings(Closed):
         return True
 
 
-class ResNetSettings(Closed):
+class ResNetSettings(InputSettings):
     """Settings of the encoder: ResNet-50; depths, block and stem give its kin."""
 
     kind: Literal["resnet"] = "resnet"
-    dims: Literal[2, 3] = Field(3, description="2 for images, 3 for volumes")
     block: Literal["bottleneck", "basic"] = Field(
         "bottleneck", description="basic: ResNet-18 and -34"
     )
@@ -221,9 +228,6 @@ class ResNetSettings(Closed):
         ge=0,
         description="last stages that keep their grid and dilate instead, by 2, 4, .. "
         "[2: Med3D, stride 8; METHODS 1.23]",
-    )
-    intensity: tuple[float, float] = Field(
-        (0.0, 1.0), description="what [0, 1] is mapped to at the input"
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import window_attention
-from .features import CONVOLUTION, Encoder, Features, Fill, pad_to, to_range
+from .features import CONVOLUTION, Encoder, Features, Fill, network_input
 from .init import initialise
 from .masking import spread
 from .recompute import recomputed
@@ -28,6 +28,10 @@ from .windows import (
     put_back,
     shift_masks,
 )
+
+# What MONAI before 1.5 joined, in its order: corners 3 and 6 never, 1 and 2 twice. A
+# corner counts in binary, the last axis fastest.
+LEGACY_CORNERS = (0, 4, 2, 1, 5, 2, 1, 7)
 
 
 class Swin(Encoder):
@@ -111,7 +115,7 @@ class Swin(Encoder):
 
     def embed(self, x: Tensor) -> Tensor:
         """Turn voxels (B, C, *sides) into stem tokens (B, *grid, width)."""
-        x = to_range(pad_to(x, self.settings.patch), *self.settings.intensity)
+        x = network_input(x, self.settings.patch, self.settings)
         tokens: Tensor = self.stem_norm(self.stem(x).movedim(1, -1))
         return tokens.contiguous()
 
@@ -149,7 +153,7 @@ class _Stage(nn.Module):
             )
             for block in range(settings.depths[index])
         )
-        self.merge = _Merge(width, settings.dims)
+        self.merge = _Merge(width, settings)
 
     def forward(self, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """x: (B, *grid, C). Returns what the blocks put out, and that merged."""
@@ -228,8 +232,10 @@ class WindowAttention(nn.Module):
 class _Merge(nn.Module):
     """Join the channels of neighbours, two along each axis, LayerNorm, then to 2C."""
 
-    def __init__(self, width: int, dims: int) -> None:
+    def __init__(self, width: int, settings: SwinSettings) -> None:
         super().__init__()
+        dims = settings.dims
+        self.legacy = settings.merging == "legacy"
         self.norm = nn.LayerNorm(2**dims * width)
         self.reduce = nn.Linear(2**dims * width, 2 * width, bias=False)
 
@@ -241,7 +247,9 @@ class _Merge(nn.Module):
         x = x.reshape(b, *(n for side in half for n in (side, 2)), c)
         # (B, *half, 2, ..., 2, C): the corner's last axis runs fastest.
         order = [*range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
-        x = x.permute(0, *order, 2 * dims + 1)
+        x = x.permute(0, *order, 2 * dims + 1).reshape(b, *half, 2**dims, c)
+        if self.legacy:
+            x = x[..., list(LEGACY_CORNERS), :]
         merged: Tensor = self.reduce(self.norm(x.reshape(b, *half, 2**dims * c)))
         return merged
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .features import CONVOLUTION, Encoder, Features, Fill, Layer, pad_to, to_range
+from .features import CONVOLUTION, Encoder, Features, Fill, Layer, network_input
 from .init import initialise
 from .recompute import recomputed
 from .settings import ViTSettings
@@ -61,7 +61,10 @@ class ViT(Encoder):
             )
             for index in range(depth)
         )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width)
+        for part in self.modules():
+            if isinstance(part, nn.LayerNorm):
+                part.eps = settings.norm_eps
         initialise(self, rng)
         self.drops = torch.Generator().manual_seed(
             int(torch.randint(2**62, (), generator=rng, device=rng.device))
@@ -152,7 +155,7 @@ class ViT(Encoder):
 
     def embed(self, x: Tensor) -> Tensor:
         """Turn voxels (B, C, *sides) into patch tokens (B, *grid, width)."""
-        x = to_range(pad_to(x, self.settings.patch), *self.settings.intensity)
+        x = network_input(x, self.settings.patch, self.settings)
         tokens: Tensor = self.stem(x).movedim(1, -1)
         return tokens
 

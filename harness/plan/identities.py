@@ -61,6 +61,8 @@ class Parts:
         return self._once(("pretrain", method.name), build)
 
     def _channels(self, method: MethodEntry) -> int:
+        if method.weights is not None:
+            return method.channels or 1
         return len(self._first(method).channels)
 
     def _first(self, method: MethodEntry) -> TaskSpec:
@@ -69,9 +71,12 @@ class Parts:
         return self.data.listing(method.corpus.spec.sources[0].task).spec
 
     def pretrain_data(self, method: MethodEntry) -> Part:
-        """Return fingerprints and case digests of a method's corpus."""
+        """Return fingerprints and case digests of a corpus, or what a file holds."""
 
         def build() -> dict[str, Any]:
+            if method.weights is not None:
+                held = method.weights.sha256 or f"missing:{method.name}"
+                return {"weights": held}
             assert method.corpus is not None
             return {
                 "sources": [

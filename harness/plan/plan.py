@@ -37,7 +37,8 @@ class Plan:
     """Cells with the keys of their nodes, and which of the nodes are missing.
 
     cells: all cells; done: those whose evaluation is published; todo: the others;
-    pretrainings: the distinct ones of all cells, by key; missing_data: task -> why;
+    pretrainings: the distinct ones of all cells, by key; missing_data: task, or method
+    whose weights are missing -> why;
     published: {key: manifest} as of the planning; overlaps: which cells meet patients
     whose labels their method has seen;
     unpublished: keys of the pretrainings that a cell still waits for.
@@ -55,7 +56,10 @@ class Plan:
         self.pretrainings: dict[str, Pretraining] = {
             each.key: each for each in keys.pretrainings.values()
         }
-        self.missing_data: Mapping[str, str] = self._data.missing
+        self.missing_data: Mapping[str, str] = {
+            **self._data.missing,
+            **missing_weights(matrix),
+        }
         self.done: list[Cell] = []
         self.todo: list[Cell] = []
         self._adapted: set[str] = set()
@@ -223,6 +227,16 @@ class Plan:
             "notes": self.notes(),
             "cost": self.cost().to_json(),
         }
+
+
+def missing_weights(matrix: Matrix) -> dict[str, str]:
+    """Return why the weights of methods cannot be read, of those that cannot."""
+    files = {name: entry.weights for name, entry in matrix.stages.items()}
+    return {
+        name: file.problem
+        for name, file in files.items()
+        if file is not None and file.problem is not None
+    }
 
 
 def _is_whole(manifest: Any) -> bool:

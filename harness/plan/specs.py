@@ -53,20 +53,20 @@ class Specs:
         """Return the tasks whose data a node reads. KeyError for a foreign key."""
         if key in self.pretrainings:
             corpus = self.methods[self.pretrainings[key].method].corpus
-            assert corpus is not None
-            return tuple(source.task for source in corpus.spec.sources)
+            sources = corpus.spec.sources if corpus is not None else ()
+            return tuple(source.task for source in sources)
         cell = self.adapts.get(key) or self.evaluates[key]
         return (cell.task,)
 
     def _pretrain(self, pretraining: Pretraining) -> dict[str, Any]:
         method = self.methods[pretraining.method]
-        assert method.corpus is not None
         parts = (
             self.parts.pretrain_settings(method),
             self.parts.pretrain_data(method),
             self.parts.pretrain_seeds(pretraining.seed),
         )
-        sources = self.data.corpus(method.corpus)
+        sources = self.data.corpus(method.corpus) if method.corpus else []
+        weights = method.weights
         return {
             "key": pretraining.key,
             "kind": "pretrain",
@@ -85,6 +85,7 @@ class Specs:
             ),
             "where": {
                 **self._where([task for task, _ in sources]),
+                **({"weights": str(weights.path)} if weights is not None else {}),
                 "cases": {
                     "sources": [
                         {"task": task, "cases": list(ids.ids)} for task, ids in sources

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from ..api import Method, cut, resolve
@@ -37,7 +38,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         _resolved(classes[entry["stem"]], entry) if entry["stem"] in classes else {}
         for entry in request["entries"]
     ]
-    return {"methods": methods, "entries": entries}
+    faults = [
+        _fault(classes[file["stem"]], file) if file["stem"] in classes else None
+        for file in request["files"]
+    ]
+    return {"methods": methods, "entries": entries, "files": faults}
 
 
 def _described(method: type[Method]) -> dict[str, Any]:
@@ -77,6 +82,17 @@ def _resolved(method: type[Method], entry: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # a rule of the method's own that is not a validator
         return {"errors": [[[], f"{type(error).__name__}: {error}"]]}
     return {"settings": settings.model_dump(mode="json")}
+
+
+def _fault(method: type[Method], file: dict[str, Any]) -> str | None:
+    """Read a file of weights as its node will; return what is wrong with it, if any."""
+    settings = method.Settings.model_validate(file["settings"])
+    generator = torch.Generator().manual_seed(0)
+    try:
+        method(settings, file["channels"], generator).load(Path(file["path"]))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def main() -> None:

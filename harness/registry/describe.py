@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,7 @@ from .content import Content
 _HARNESS = Path(__file__).resolve().parent.parent
 _SOURCES = ("nn", "schema", "registry/child.py", "registry/explain.py",
             "registry/methods.py", "api")  # fmt: skip
-_FORMAT = 2  # raised when the shape of the answer changes
+_FORMAT = 3  # raised when the shape of the answer changes
 _TIMEOUT = 300  # seconds; importing torch from a cold network disk can take a minute
 
 
@@ -64,6 +64,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file that a method is asked to read: with these settings and input channels."""
+
+    stem: str
+    settings: Mapping[str, Any]
+    channels: int
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Resolved:
     """Resolved settings (JSON), or what is wrong: (location in overrides, sentence)."""
 
@@ -73,25 +84,33 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Answer:
-    """Descriptions by stem, sentences of files that fail, resolved requests."""
+    """Descriptions by stem, sentences of files that fail, resolved requests.
+
+    faults: of each file of weights what is wrong with it, or None.
+    """
 
     methods: Mapping[str, Description]
     failures: Mapping[str, str]
     resolved: tuple[Resolved, ...]
+    faults: tuple[str | None, ...] = ()
 
 
 def describe(
-    content: Content, stems: Sequence[str], requests: Sequence[Request]
+    content: Content,
+    stems: Sequence[str],
+    requests: Sequence[Request],
+    files: Sequence[File] = (),
 ) -> Answer:
-    """Describe methods and resolve entries, from the cache or through a child.
+    """Describe methods, resolve entries, read files: from the cache or through a child.
 
     Raises UserError if the child cannot run at all; a method file that fails is an
     entry of `failures`, and its requests resolve to nothing.
     """
     asked = {
         "roots": [str(root) for root in content.roots],
-        "stems": sorted(set(stems) | {request.stem for request in requests}),
+        "stems": sorted({*stems, *(each.stem for each in (*requests, *files))}),
         "entries": [each.to_json() for each in requests],
+        "files": [asdict(each) for each in files],
     }
     cached = cache_folder() / "methods" / f"{_digest(content, asked)}.json"
     answer = _read(cached)
@@ -198,4 +217,4 @@ def _parsed(answer: Mapping[str, Any]) -> Answer:
         )
         for entry in answer["entries"]
     )
-    return Answer(methods, failures, resolved)
+    return Answer(methods, failures, resolved, tuple(answer["files"]))

@@ -17,6 +17,7 @@ from . import ranks
 from .checkpoint import encoder_state, load_weights, save_weights, write_json
 from .collapse import Monitor
 from .curves import Curves
+from .imported import import_encoder
 from .node import Node
 from .optimise import Schedule, trainable
 from .regions import Regions, on_device, open_sources
@@ -33,9 +34,12 @@ def pretrain(node: Node) -> None:
     Writes encoder.safetensors, encoder.json and curves.parquet. Raises DataError for
     what is wrong with the data and Diverged where the loss is no longer finite.
     """
+    kind = load_method(node.where["content"], node.stem)
+    if kind.role == "checkpoint":
+        import_encoder(node, kind)
+        return
     settings = dict(node.identity["settings"])
     channels = int(settings["channels"])
-    kind = load_method(node.where["content"], node.stem)
     own = kind.Settings.model_validate(
         {name: value for name, value in settings.items() if name not in _ENGINE}
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...api import Batch, LabelledSource, Method, MethodSettings, resolve
+from ...api import Batch, Method, MethodSettings, resolve
 from ...nn.draws import Share, share
 from ...schema.roles import TRAINED, Role
 from ...schema.task import TIERS
@@ -19,6 +18,7 @@ from ..checkpoint import encoder_state, load_weights, save_weights
 from ..networks import Classifier, Segmenter, Shape
 from ..optimise import make_optimiser
 from ..streams import Streams
+from .origins import both_kinds_of_labels_teach, reads_a_file_whole_or_not
 from .subject import Breach, Clause, Subject, loss_of, rng
 
 FALL = 0.85  # a loss that fell to this share of its start in STEPS steps has learnt
@@ -213,20 +213,6 @@ def export_loads(subject: Subject) -> None:
                     raise Breach(msg)
 
 
-def both_kinds_of_labels_teach(subject: Subject) -> None:
-    """Learn a class per image as well as a label per voxel, with a finite loss."""
-    for source in (
-        LabelledSource("segmentation", 3),
-        LabelledSource("classification", 2),
-    ):
-        taught = replace(subject, source=source)
-        method = taught.make()
-        loss = loss_of(method, taught.regions(method)).total
-        if not loss.isfinite() or not loss.requires_grad:
-            msg = f"a {source.kind} source gives no finite loss with a gradient"
-            raise Breach(msg)
-
-
 def _train(
     method: Method,
     batch: Batch,
@@ -286,6 +272,9 @@ CLAUSES = (
     Clause("M11", "a source of either kind teaches: labels of voxels, or of images",
            "choose decoder or head by source.kind", both_kinds_of_labels_teach,
            frozenset({"supervised"})),
+    Clause("M12", "a file fills the whole encoder, or is refused",
+           "count what fits with harness.nn.foreign.Fit.check_share",
+           reads_a_file_whole_or_not, frozenset({"checkpoint"})),
 )  # fmt: skip
 
 

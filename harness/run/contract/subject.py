@@ -21,6 +21,7 @@ from ...api import (
     build_method,
     resolve,
 )
+from ...nn.settings import encoder_tier
 from ...schema.roles import TRAINED, Role
 
 REGIONS = 2
@@ -61,8 +62,12 @@ class Subject:
 
     def settings(self, **overrides: Any) -> BaselineSettings:
         """Return the settings at tier tiny of a method that has an encoder."""
-        own = {**self.overrides, **overrides}
-        settings = resolve(self.kind.Settings, "tiny", own)
+        chosen = {**self.overrides, **overrides}
+        if not self.kind.Settings.scaled:  # else the tier does it
+            own = dict(chosen.get("encoder", {}))
+            kind = str(own.get("kind", self.kind.encoders[0]))
+            chosen["encoder"] = {**encoder_tier(kind, "tiny"), "kind": kind, **own}
+        settings = resolve(self.kind.Settings, "tiny", chosen)
         assert isinstance(settings, BaselineSettings)  # clauses go by role
         return settings
 

@@ -5,15 +5,16 @@ from typing import ClassVar
 import pytest
 import torch
 from pydantic import Field
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harness.api import Loss, Method, MethodSettings
+from harness.api import Imported, Loss, Method, MethodSettings
 from harness.nn.build import build_encoder
 from harness.nn.draws import rows
 from harness.nn.ema import Teacher
 from harness.nn.heads import LinearHead
 from harness.nn.views import random_view
-from harness.run.contract import CLAUSES, Subject, judge
+from harness.run.contract import CLAUSES, Subject, clauses_of, judge
 
 
 class Settings(MethodSettings):
@@ -137,8 +138,41 @@ class Foreign(Good):
         return Other(self.student)
 
 
+class VoxelsOnly(Good):
+    """Learns from labels, but only where every voxel has one."""
+
+    role = "supervised"
+
+    def __init__(self, settings, channels, rng, source):  # noqa: ARG002
+        super().__init__(settings, channels, rng)
+
+    def loss(self, batch, rng):
+        crop = tuple(self.settings.crop)
+        seen = batch.labels[:, : crop[0], : crop[1], : crop[2]]
+        loss = super().loss(batch, rng)
+        return Loss(loss.total + 0 * seen.sum(), loss.terms)
+
+
+class Greedy(Good):
+    """Takes any file, whatever it holds."""
+
+    role = "checkpoint"
+
+    def load(self, path):
+        have = load_file(path)
+        self.student.load_state_dict(have, strict=False)
+        return Imported(1.0)
+
+
+class Blind(Greedy):
+    """Says that it read the file, and did not."""
+
+    def load(self, path):  # noqa: ARG002
+        return Imported(1.0)
+
+
 def test_a_good_method_keeps_every_clause():
-    verdicts = [judge(clause, Subject(Good)) for clause in CLAUSES]
+    verdicts = [judge(clause, Subject(Good)) for clause in clauses_of(Good.role)]
     assert [v for v in verdicts if v.state != "kept"] == []
 
 
@@ -148,6 +182,7 @@ def test_a_good_method_keeps_every_clause():
         (Silent, "M01"), (Nan, "M02"), (Live, "M02"), (GlobalNoise, "M03"),
         (Deaf, "M03"), (GlobalWeights, "M04"), (PerBatch, "M05"), (Forgetful, "M06"),
         (LiveTeacher, "M07"), (Rising, "M08"), (Counting, "M09"), (Foreign, "M10"),
+        (VoxelsOnly, "M11"), (Greedy, "M12"), (Blind, "M12"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )  # fmt: skip
