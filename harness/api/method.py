@@ -17,12 +17,8 @@ from ..nn.views import check_views
 from ..schema.budget import TaskKind
 from ..schema.optimiser import Optimiser, OptimiserSettings
 from ..schema.roles import Role
-from ..schema.task import Closed, Tier
+from ..schema.task import Closed, Sides, Tier
 from ..schema.training import Precision
-
-Sides = Annotated[
-    tuple[int, int, int] | tuple[int, int], Field(description="voxels along each axis")
-]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..schema.claims import StatedClaim
 from ..schema.corpus import CorpusSpec
 from ..schema.protocols import ProtocolSettings
 from ..schema.roles import PUBLISHED, TRAINED, Role
-from ..schema.task import TaskSpec, Tier, Triple
+from ..schema.task import Sides, TaskSpec, Tier
 from ..schema.training import Keep, TrainingOptions
 from .profiles import Profile
 
@@ -112,7 +112,7 @@ class TaskEntry:
 
     name: str
     spec: TaskSpec
-    crop: Triple
+    crop: Sides
     protocols: tuple[str, ...]
     budgets: tuple[LabelBudget, ...]
 

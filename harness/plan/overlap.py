@@ -12,7 +12,8 @@ from typing import Any
 
 from ..matrix.matrix import Matrix, MethodEntry
 from ..schema.errors import DataError
-from ..schema.task import GeneratedFormat, TaskSpec
+from ..schema.formats import GeneratedFormat
+from ..schema.task import TaskSpec
 from .data import Data, Listing
 
 UPPER_BOUND = "upper bound"  # in the column `overlap`

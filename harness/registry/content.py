@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ..schema.corpus import CorpusSpec
 from ..schema.errors import Mistakes, UserError
-from ..schema.task import GeneratedFormat, TaskSpec
+from ..schema.formats import GeneratedFormat
+from ..schema.task import TaskSpec
 from .explain import unknown, validated
 from .merging import merge
 from .modules import load_module

@@ -28,7 +28,8 @@ class TaskFacts:
     """What tables say of a task.
 
     Taken from a task file, or from the copy of one that an older harness kept beside a
-    result: what is not needed here may have changed since.
+    result: what is not needed here may have changed since. structures: what it is scored
+    on, regions of it where it has them.
     """
 
     title: str
@@ -58,11 +59,12 @@ class TaskFacts:
         text = spec.model_dump(mode="json") if isinstance(spec, TaskSpec) else spec
         target = text.get("target") or {}
         structures = text.get("structures") or {}
+        scored = text.get("regions") or sorted(structures, key=structures.__getitem__)
         return cls(
             title=str(text.get("title", "")),
             kind=str(text.get("kind", "")),
             metrics=tuple(map(str, text.get("metrics") or ())),
-            structures=tuple(sorted(structures, key=structures.__getitem__)),
+            structures=tuple(map(str, scored)),
             classes=tuple(map(str, target.get("classes") or ())),
             ordinal=bool(target.get("ordinal", False)),
             synthetic=bool(text.get("synthetic", False)),

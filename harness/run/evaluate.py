@@ -17,7 +17,7 @@ from .adapt.predict import ADAPT
 from .data import TaskData
 from .node import Node
 from .predictor import Labels, Predictor
-from .slices import shown_cases, three_planes, worst_cases, write_slices
+from .slices import planes_of, shown_cases, worst_cases, write_slices
 
 _Metric = Callable[[Labels, Labels, int, Native], list[Score]]
 _METRICS: dict[str, _Metric] = {
@@ -68,7 +68,7 @@ def _segmentation(node: Node, data: TaskData, predictor: Predictor) -> None:
     )
     worst = worst_cases(means, chosen)
     planes = {
-        case_id: three_planes(*_layers(data, case_id, kept[case_id]))
+        case_id: planes_of(*_layers(data, case_id, kept[case_id]))
         for case_id in [*chosen, *worst]
     }
     write_slices(node.attempt.path("slices.npz"), planes, worst)

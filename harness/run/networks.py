@@ -19,14 +19,14 @@ from ..nn.linear_decoder import LinearDecoder
 from ..nn.settings import EncoderSettings
 from ..nn.vit import ViT
 from ..schema.budget import TaskKind
-from ..schema.task import Closed, Triple
+from ..schema.task import Closed, Sides
 from .streams import Streams
 
 
 class TaskShape(Closed):
     """What an adapt node's identity says of any network."""
 
-    crop: Triple
+    crop: Sides
     classes: int
     channels: int
     task_kind: TaskKind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,8 +54,6 @@ class Regions:
         settings: MethodSettings,
         labels: LabelledSource | None,
     ) -> None:
-        # planning refused an encoder for images
-        depth, height, width = cast(tuple[int, int, int], settings.region)
         self._sources = sources
         self._labels = labels
         voxels = labels is not None and labels.kind == "segmentation"
@@ -63,9 +61,7 @@ class Regions:
         if voxels and isinstance(settings, SupervisedSettings):
             foreground = settings.foreground
         self._samplers = [
-            CropSampler(
-                data.cached, ids, (depth, height, width), foreground, labels=voxels
-            )
+            CropSampler(data.cached, ids, settings.region, foreground, labels=voxels)
             for data, ids in sources
         ]
         self._shares = torch.tensor([float(len(ids)) for _, ids in sources])

@@ -1,5 +1,7 @@
 """Slices for figures: three planes of a few cases, small, without pickled objects.
 
+Of a 2-D task the one plane is the image.
+
 For six cases chosen by a hash of the id, so that they are the same for every method,
 and for the node's own worst two (DESIGN 7). They are patient data.
 """
@@ -33,11 +35,13 @@ def worst_cases(scores: Mapping[str, float], chosen: Sequence[str]) -> list[str]
     return sorted(others, key=lambda case_id: (scores[case_id], case_id))[:WORST]
 
 
-def three_planes(image: Bytes, truth: Bytes, pred: Bytes) -> list[tuple[Bytes, ...]]:
+def planes_of(image: Bytes, truth: Bytes, pred: Bytes) -> list[tuple[Bytes, ...]]:
     """Cut image, truth and prediction (D, H, W) where the truth is largest, per axis.
 
-    Where there is no truth, the middle is cut.
+    Where there is no truth, the middle is cut. Images (rows, columns) are the one plane.
     """
+    if image.ndim == 2:
+        return [(image, truth, pred)]
     cut = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)

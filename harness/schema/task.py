@@ -8,30 +8,16 @@ from pydantic import Field, model_validator
 
 from .budget import TaskKind
 from .closed import Closed as Closed
+from .formats import Format
 from .splits import CountsSplit, HashSplit, ListedSplit, PublisherSplit
 
 Tier = Literal["tiny", "small", "demo", "paper"]
 TIERS: tuple[Tier, ...] = ("tiny", "small", "demo", "paper")
 Metric = Literal["dice", "hd95", "auc", "kappa"]
-Triple = Annotated[tuple[int, int, int], Field(description="voxels along each axis")]
-
-
-class MsdFormat(Closed):
-    """A Medical Segmentation Decathlon folder: dataset.json, imagesTr, labelsTr."""
-
-    kind: Literal["msd"]
-    folder: str = Field(description="folder name below the data root")
-
-
-class GeneratedFormat(Closed):
-    """Cases made from a seed by tasks/<generator>.py."""
-
-    kind: Literal["generated"]
-    generator: str = Field(description="stem of the .py file in tasks/")
-    seed: int = 0
-    settings: dict[str, int | float | str | bool] = Field(
-        default_factory=dict, description="keyword arguments of the generator"
-    )
+Sides = Annotated[
+    tuple[int, int] | tuple[int, int, int],
+    Field(description="voxels along each axis: two of an image, three of a volume"),
+]
 
 
 class Window(Closed):
@@ -65,12 +51,27 @@ class Percentiles(Closed):
 
 
 class Preprocess(Closed):
-    """From a file's voxels to what networks see. Orientation is always canonical RAS."""
+    """From a file's voxels to what networks see.
 
-    spacing: tuple[float, float, float] | None = Field(
-        None, description="mm along R, A, S; none keeps each case's own"
+    Axes of a volume are canonical, R, A, S; those of an image are its rows and columns.
+    """
+
+    spacing: tuple[float, float] | tuple[float, float, float] | None = Field(
+        None, description="mm along each axis; none keeps each case's own"
+    )
+    size: Sides | None = Field(
+        None,
+        description="every case is resized to these voxels, whatever its spacing",
+        exclude_if=lambda size: size is None,  # what is not used is not part of a key
     )
     intensity: Window | Percentiles = Field(discriminator="kind")
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> Preprocess:
+        if self.size is not None and self.spacing is not None:
+            msg = "set 'spacing' or 'size', not both: each decides the voxels of a case"
+            raise ValueError(msg)
+        return self
 
 
 class SourceFile(Closed):
@@ -107,11 +108,35 @@ class Source(Closed):
 
 
 class Target(Closed):
-    """What a classification task predicts. Kappa is quadratic where `ordinal`."""
+    """What a classification task predicts. Kappa is quadratic where `ordinal`.
+
+    A table may give a class by its name or its number from 0, or by what `values` says
+    of it (none: cases of this value are left out), or by a number that `edges` cut
+    into classes, each from its edge on.
+    """
 
     name: str
     classes: tuple[str, ...] = Field(min_length=2)
     ordinal: bool = False
+    values: dict[str, str | None] = Field(default_factory=dict)
+    edges: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Target:
+        names = set(self.values.values()) - {None}
+        if unknown := sorted(str(name) for name in names - set(self.classes)):
+            msg = f"values: {unknown[0]!r} is none of the classes"
+            raise ValueError(msg)
+        if self.edges and (
+            len(self.edges) != len(self.classes) - 1
+            or list(self.edges) != sorted(set(self.edges))
+        ):
+            msg = (
+                f"edges: {len(self.classes)} classes need {len(self.classes) - 1} "
+                "rising numbers between them"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class TaskSpec(Closed):
@@ -126,16 +151,23 @@ class TaskSpec(Closed):
     synthetic: bool = False
     dims: Literal[2, 3] = 3
     channels: tuple[str, ...] = ("image",)
-    format: MsdFormat | GeneratedFormat = Field(discriminator="kind")
+    format: Format
     cases: int = Field(ge=1, description="labelled cases of the complete dataset")
     allow_partial: bool = False
+    skip_unreadable: bool = Field(
+        default=False, description="pretraining leaves out cases that cannot be read"
+    )
     structures: dict[str, int] = Field(
         default_factory=dict, description="label value of each structure, 1..n"
     )
+    regions: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="unions of structures, which may overlap, in place of the structures",
+    )
     target: Target | None = None
     preprocess: Preprocess
-    crop: dict[Tier, Triple] = Field(description="training crop at each tier, voxels")
-    split: HashSplit | PublisherSplit | CountsSplit | ListedSplit = Field(
+    crop: dict[Tier, Sides] = Field(description="training crop at each tier, voxels")
+    split: HashSplit | PublisherSplit = Field(
         default_factory=HashSplit, discriminator="kind"
     )
     metrics: tuple[Metric, ...]
@@ -161,9 +193,55 @@ class TaskSpec(Closed):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _regions_are_known(self) -> TaskSpec:
+        for name, parts in self.regions.items():
+            if not parts or len(set(parts)) < len(parts):
+                msg = f"region {name!r} needs the names of its structures, each once"
+                raise ValueError(msg)
+            if unknown := [part for part in parts if part not in self.structures]:
+                msg = f"region {name!r}: {unknown[0]!r} is none of the structures"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _sides_fit(self) -> TaskSpec:
+        given = {f"crop at tier {tier}": crop for tier, crop in self.crop.items()}
+        for name, sides in {
+            **given,
+            "spacing": self.preprocess.spacing,
+            "size": self.preprocess.size,
+        }.items():
+            if sides is not None and len(sides) != self.dims:
+                msg = f"{name} has {len(sides)} sides, and the task is {self.dims}-D"
+                raise ValueError(msg)
+        return self
+
     @property
     def classes(self) -> int:
-        """Outputs of a network: structures plus background, or target classes."""
+        """Outputs of a network: target classes, regions, or structures and background."""
         if self.target is not None:
             return len(self.target.classes)
-        return len(self.structures) + 1
+        return len(self.regions) or len(self.structures) + 1
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Names of what a segmentation is scored on: regions, or structures by value."""
+        if self.regions:
+            return tuple(self.regions)
+        return tuple(sorted(self.structures, key=self.structures.__getitem__))
+
+
+class CorpusSource(Closed):
+    """The training side of a task, without its labels; at most `cap` cases of it."""
+
+    task: str
+    cap: int | None = Field(None, ge=1)
+
+
+class CorpusSpec(Closed):
+    """The unlabelled volumes that a method is pretrained on."""
+
+    title: str
+    sources: tuple[CorpusSource, ...] = Field(min_length=1)
+    exclude: tuple[str, ...] = Field((), description="case ids left out")

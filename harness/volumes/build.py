@@ -154,6 +154,7 @@ def _write(
         "format": FORMAT,
         "fingerprint": mark,
         "channels": len(dataset.spec.channels),
+        "dims": dataset.spec.dims,
         "sizes": {name: (building / name).stat().st_size for name in FILES.values()},
         "cases": entries,
     }

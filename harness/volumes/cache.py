@@ -4,7 +4,8 @@ A cache folder holds index.json and flat files of all cases one after another:
 images.i16 (steps of 1/32767), labels.u8, native.u8 (labels on the files' own grids,
 only of cases that were resampled) and points.i16 (voxels of each structure, for crops).
 It is written beside its place and renamed, so that it exists whole or not at all;
-readers map it read-only, so any number of processes use one copy in memory.
+readers map it read-only, so any number of processes use one copy in memory. Images are
+stored as volumes of one layer and come out with two axes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from ..schema.errors import DataError, UserError
 from .build import FILES, FORMAT, INDEX, build_cache
-from .grid import Grid, Shape, Spacing, to_native, turn_back
+from .grid import Grid, to_native, turn_back
 from .preprocess import STEPS, to_unit
 
 __all__ = ["STEPS", "CachedDataset", "Native", "build_cache", "open_cache"]
@@ -32,24 +33,29 @@ __all__ = ["STEPS", "CachedDataset", "Native", "build_cache", "open_cache"]
 class Native:
     """The file's own grid: where scores are computed.
 
-    label: uint8 (D, H, W) in the file's axis order, or None; spacing: mm per voxel
-    along those axes; diagonal_mm: the volume's diagonal, the charge for a miss.
+    label: uint8 (D, H, W) or (rows, columns) in the file's axis order, or None; spacing:
+    mm per voxel along those axes; diagonal_mm: the volume's or image's diagonal, the
+    charge for a miss.
     """
 
     label: npt.NDArray[np.uint8] | None
-    shape: Shape
-    spacing: Spacing
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
     diagonal_mm: float
 
 
 class CachedDataset:
-    """Read-only views of a cache folder. Cheap to open and to send to a process."""
+    """Read-only views of a cache folder. Cheap to open and to send to a process.
+
+    Arrays have three axes (D, H, W), or of a 2-D task two, rows and columns.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         index = _read_index(folder)
         self.fingerprint: str = index["fingerprint"]
         self.channels: int = index["channels"]
+        self.dims: int = index.get("dims", 3)
         self._cases: list[dict[str, Any]] = index["cases"]
         self.case_ids: tuple[str, ...] = tuple(case["id"] for case in self._cases)
         self._positions = {case_id: i for i, case_id in enumerate(self.case_ids)}
@@ -68,28 +74,30 @@ class CachedDataset:
             msg = f"case {case_id!r} is not in the cache {self.folder}"
             raise DataError(msg) from None
 
-    def shape(self, i: int) -> Shape:
-        """Return the cached (D, H, W) of case `i`."""
-        return self.grid(i).shape
+    def shape(self, i: int) -> tuple[int, ...]:
+        """Return the cached (D, H, W), or (rows, columns), of case `i`."""
+        return self.grid(i).shape[: self.dims]
 
-    def spacing(self, i: int) -> Spacing:
-        """Return mm per cached voxel along R, A, S of case `i`."""
-        return self.grid(i).spacing
+    def spacing(self, i: int) -> tuple[float, ...]:
+        """Return mm per cached voxel along each axis of case `i`."""
+        return self.grid(i).spacing[: self.dims]
 
     def image(self, i: int) -> npt.NDArray[np.int16]:
-        """Return a read-only view (C, D, H, W) in stored steps; see `to_unit`."""
+        """Return a read-only view (C, *shape) in stored steps; see `to_unit`."""
         shape = (self.channels, *self.shape(i))
         start: int = self._cases[i]["image"]
         return self._images[start : start + prod(shape)].reshape(shape)
 
     def label(self, i: int) -> npt.NDArray[np.uint8] | None:
-        """Return a read-only view (D, H, W) on the cached grid, or None."""
+        """Return a read-only view on the cached grid, or None."""
         return self._label_at(self._labels, self._cases[i]["label"], self.shape(i))
 
     def points(self, i: int) -> dict[int, npt.NDArray[np.int16]]:
-        """Return {structure: up to 2048 voxels (n, 3) of it} of those present."""
+        """Return {structure: up to 2048 voxels (n, dims) of it} of those present."""
         return {
-            int(value): self._points[3 * start : 3 * (start + count)].reshape(-1, 3)
+            int(value): self._points[3 * start : 3 * (start + count)].reshape(-1, 3)[
+                :, : self.dims
+            ]
             for value, (start, count) in self._cases[i]["points"].items()
         }
 
@@ -106,24 +114,29 @@ class CachedDataset:
         """Return the grid and label of the file of case `i`."""
         grid = self.grid(i)
         start = self._cases[i]["native"]
-        label = self._label_at(self._natives, start, grid.native_shape)
-        cached = self.label(i)
+        shape, spacing = (
+            grid.native_shape[: self.dims],
+            grid.native_spacing[: self.dims],
+        )
+        label = self._label_at(self._natives, start, shape)
+        cached = self._label_at(self._labels, self._cases[i]["label"], grid.shape)
         if label is None and cached is not None:  # only turned: turning back is exact
-            label = np.ascontiguousarray(turn_back(cached, grid))
-        sides = np.multiply(grid.native_shape, grid.native_spacing)
-        diagonal = float(np.linalg.norm(sides))
-        return Native(label, grid.native_shape, grid.native_spacing, diagonal)
+            label = np.ascontiguousarray(turn_back(cached, grid)).reshape(shape)
+        diagonal = float(np.linalg.norm(np.multiply(shape, spacing)))
+        return Native(label, shape, spacing, diagonal)
 
     def to_native(self, i: int, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Bring a prediction for case `i` to its file's grid, as a label map.
 
-        array: on the cached grid, labels (D, H, W) or class scores (K, D, H, W).
+        array: on the cached grid, labels (*shape) or class scores (K, *shape).
         """
-        return to_native(array, self.grid(i))
+        if self.dims == 3:
+            return to_native(array, self.grid(i))
+        return to_native(array[..., None], self.grid(i))[..., 0]
 
     @staticmethod
     def _label_at(
-        labels: npt.NDArray[np.uint8], start: int | None, shape: Shape
+        labels: npt.NDArray[np.uint8], start: int | None, shape: tuple[int, ...]
     ) -> npt.NDArray[np.uint8] | None:
         return (
             None

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..schema.errors import DataError
 from .cache import STEPS, CachedDataset
-from .grid import Shape
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class CropSampler:
         self,
         cached: CachedDataset,
         ids: Sequence[str],
-        size: Shape,
+        size: Sequence[int],
         foreground: float = 0.0,
         *,
         labels: bool = True,
@@ -52,7 +51,12 @@ class CropSampler:
         if not ids:
             msg = "crops need at least one case"
             raise DataError(msg)
-        self.size = size
+        if len(size) != cached.dims:
+            msg = (
+                f"a crop of {len(size)} sides cannot be cut from {cached.dims}-D cases"
+            )
+            raise DataError(msg)
+        self.size = tuple(size)
         self.foreground = foreground
         self._ids = tuple(ids)
         positions = [cached.index_of(case_id) for case_id in ids]
@@ -73,7 +77,8 @@ class CropSampler:
         same amount whatever is drawn. part: which of the n are cut; the others cost
         nothing.
         """
-        draws = torch.rand((n, 7), generator=rng, dtype=torch.float64).numpy()
+        count = 4 + len(self.size)  # decisions of a crop
+        draws = torch.rand((n, count), generator=rng, dtype=torch.float64).numpy()
         chosen = np.minimum(
             (draws[:, 0] * len(self._ids)).astype(int), len(self._ids) - 1
         )

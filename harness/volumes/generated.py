@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..schema.cases import CaseRef
 from ..schema.errors import DataError
-from ..schema.task import GeneratedFormat
+from ..schema.formats import GeneratedFormat
 from .raw import RawCase
 
 

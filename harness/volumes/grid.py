@@ -1,7 +1,8 @@
 """From a file's voxel grid to the cached one and back.
 
 Cached axes are canonical: index 0 rises to the patient's right, 1 to anterior, 2 to
-superior (RAS, the nearest axis for oblique scans). Resampling is linear and separable;
+superior (RAS, the nearest axis for oblique scans). An image is a grid with a third axis
+of one voxel; its rows and columns stay as they are. Resampling is linear and separable;
 both grids share the centre of the volume, and outside of it the border value holds.
 Label maps are resampled by linear interpolation of each class's mask and the largest
 share wins, which follows surfaces between voxels; a tie goes to the nearest voxel's
@@ -70,11 +71,15 @@ class Grid:
 
 
 def plan_grid(
-    shape: Sequence[int], affine: npt.NDArray[np.float64], spacing: Spacing | None
+    shape: Sequence[int],
+    affine: npt.NDArray[np.float64],
+    spacing: Sequence[float] | None,
+    size: Sequence[int] | None = None,
 ) -> Grid:
     """Return the grid for a file's shape (D, H, W) and affine.
 
-    spacing: mm along R, A, S of the cached grid; None keeps the file's own.
+    spacing: mm along R, A, S of the cached grid; None keeps the file's own. size: voxels
+    of the cached grid, which then spans what the file's grid spans.
     """
     orientation = nib.orientations.io_orientation(affine)
     axes = [0, 0, 0]
@@ -88,6 +93,8 @@ def plan_grid(
         count, mm = int(shape[axis]), own[axis]
         if spacing is not None and abs(spacing[j] / mm - 1) > SAME_SPACING:
             count, mm = max(1, round(count * mm / spacing[j])), spacing[j]
+        if size is not None:
+            count, mm = size[j], mm * count / size[j]
         new_shape.append(count)
         new_spacing.append(mm)
     return Grid(

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 
 from ..schema.errors import DataError
 from ..schema.task import Percentiles, Preprocess, Window
@@ -29,7 +30,7 @@ class Prepared:
 
     image: int16 (C, D, H, W); label: uint8 (D, H, W) on the same grid; native: the
     label on the file's grid where resampling changed it, else None;
-    points: {structure: int16 (n, 3) voxels of it}.
+    points: {structure: int16 (n, 3) voxels of it}. Of an image W is 1.
     """
 
     grid: Grid
@@ -41,12 +42,15 @@ class Prepared:
 
 def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
     """Preprocess one checked case. Raises DataError for an image without contrast."""
-    grid = plan_grid(raw.image.shape[1:], raw.affine, settings.spacing)
+    raw, settings = _as_volume(raw, settings)
+    grid = plan_grid(raw.image.shape[1:], raw.affine, settings.spacing, settings.size)
     along = grid_taps(grid) if grid.resampled else None
     image = np.empty((raw.image.shape[0], *grid.shape), dtype=np.int16)
     for channel, voxels in enumerate(raw.image):
         low, high = intensity_range(voxels, settings.intensity, case_id)
         turned = turn(voxels, grid)
+        if settings.size is not None:
+            turned = _smoothed(turned, grid)
         moved = turned if along is None else resample(turned, along)
         image[channel] = quantise(moved, low, high)
     if raw.label is None:
@@ -57,6 +61,29 @@ def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
     )
     native = raw.label if grid.resampled else None
     return Prepared(grid, image, label, native, structure_points(label, case_id))
+
+
+def _as_volume(raw: RawCase, settings: Preprocess) -> tuple[RawCase, Preprocess]:
+    """Return an image as a volume of one layer, whose axes are rows, columns, one."""
+    if raw.image.ndim == 4:
+        return raw, settings
+    mm = np.linalg.norm(raw.affine[:3, :2], axis=0)
+    label = None if raw.label is None else raw.label[..., None]
+    flat = RawCase(raw.image[..., None], label, np.diag([*mm, 1.0, 1.0]))
+    spacing = None if settings.spacing is None else (*settings.spacing, 1.0)
+    size = None if settings.size is None else (*settings.size, 1)
+    return flat, settings.model_copy(update={"spacing": spacing, "size": size})
+
+
+def _smoothed(voxels: npt.NDArray[np.float32], grid: Grid) -> npt.NDArray[np.float32]:
+    """Blur what a resize shrinks, so that it does not alias.
+
+    Sizes are set for photographs, which shrink tenfold. The sd along an axis is half of
+    what the factor exceeds 1 by, in voxels (chosen here, as scikit-image's resize).
+    """
+    factors = np.divide(grid.turned_shape, grid.shape)
+    sd = np.maximum(0, (factors - 1) / 2)
+    return gaussian_filter(voxels, sd, mode="nearest") if sd.any() else voxels
 
 
 def intensity_range(

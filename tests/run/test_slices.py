@@ -2,8 +2,8 @@ import numpy as np
 
 from harness.run.slices import (
     LIMIT_BYTES,
+    planes_of,
     shown_cases,
-    three_planes,
     worst_cases,
     write_slices,
 )
@@ -28,12 +28,12 @@ def test_planes_go_through_the_largest_truth():
     truth[3, 2:5, 4] = 2
     truth[1, 2, 6] = 1
     pred = np.ones_like(truth)
-    planes = three_planes(image, truth, pred)
+    planes = planes_of(image, truth, pred)
     assert [layer[0].shape for layer in planes] == [(6, 7), (5, 7), (5, 6)]
     assert np.array_equal(planes[0][0], image[3])
     assert np.array_equal(planes[1][1], truth[:, 2])
     assert np.array_equal(planes[2][0], image[:, :, 4])
-    empty = three_planes(image, np.zeros_like(truth), pred)
+    empty = planes_of(image, np.zeros_like(truth), pred)
     assert np.array_equal(empty[0][0], image[2])
 
 

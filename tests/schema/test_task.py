@@ -47,7 +47,7 @@ def test_a_task_counts_its_outputs():
         (SEGMENTATION, {"metrics": ["iou"]}, "'dice', 'hd95', 'auc' or 'kappa'"),
         (SEGMENTATION, {"colour": 1}, "Extra inputs are not permitted"),
         (SEGMENTATION, {"cases": 0}, "greater than or equal to 1"),
-        (SEGMENTATION, {"format": {"kind": "nrrd"}}, "'msd', 'generated'"),
+        (SEGMENTATION, {"format": {"kind": "nrrd"}}, "of the expected tags"),
         (CLASSIFICATION, {"target": None}, "needs 'target' with its classes"),
         (CLASSIFICATION, {"metrics": ["dice"]}, "are among auc, kappa"),
         (CLASSIFICATION, {"target": {"name": "a", "classes": ["x"]}}, "at least 2"),

@@ -29,8 +29,8 @@ def load_generator(stem: str) -> ModuleType:
 
 
 @cache
-def made(stem: str, case: CaseRef, seed: int) -> RawCase:
-    return load_generator(stem).make(case, seed)
+def made(stem: str, case: CaseRef, seed: int, **settings) -> RawCase:
+    return load_generator(stem).make(case, seed, **settings)
 
 
 def generated_tasks() -> list[str]:

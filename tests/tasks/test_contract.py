@@ -113,7 +113,8 @@ def test_every_structure_is_present_somewhere(spec, refs, make_case):
         return
     found: set[int] = set()
     for ref in some(refs, 4):
-        raw = make_case(spec.format.generator, ref, spec.format.seed)
+        format = spec.format
+        raw = make_case(format.generator, ref, format.seed, **format.settings)
         assert raw.label.dtype == np.uint8
         found |= set(np.unique(raw.label).tolist())
     assert found == {0, *spec.structures.values()}

@@ -57,7 +57,7 @@ def read_slices(path: Path) -> dict[str, Slice]:
             names, worst = arrays["case_ids"], arrays["is_worst"]
             return {
                 str(case): {
-                    layer: arrays[f"{number}_{_AXIAL}_{layer}"]
+                    layer: _upright(arrays, number, layer)
                     for layer in ("image", "truth", "pred")
                 }
                 for number, case in enumerate(names)
@@ -66,6 +66,14 @@ def read_slices(path: Path) -> dict[str, Slice]:
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         msg = f"{path} cannot be read: run harness verify"
         raise UserError(msg) from error
+
+
+def _upright(arrays: Mapping[str, np.ndarray], number: int, layer: str) -> np.ndarray:
+    """Return the axial slice of a volume with the front up, or the one of an image."""
+    axial = f"{number}_{_AXIAL}_{layer}"
+    if axial in arrays:  # its rows run to the right and its columns to the front
+        return np.rot90(arrays[axial])
+    return arrays[f"{number}_0_{layer}"]
 
 
 def segmentations(findings: Findings, place: Place, name: str) -> Drawing:
@@ -169,15 +177,12 @@ def _dice(one: _Shown, case: str) -> str:
 def _picture(
     axes: Any, image: np.ndarray, labels: np.ndarray | None, title: str
 ) -> None:
-    # The array runs to the right and to the front of the patient: turned, so that the
-    # front is up.
-    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if labels is not None:
-        turned = np.rot90(labels)
-        shades = _shades(int(turned.max(initial=0)))
-        tint = np.zeros((*turned.shape, 4))
+        shades = _shades(int(labels.max(initial=0)))
+        tint = np.zeros((*labels.shape, 4))
         for value, shade in enumerate(shades, start=1):
-            tint[turned == value] = (*shade, _ALPHA)
+            tint[labels == value] = (*shade, _ALPHA)
         axes.imshow(tint, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

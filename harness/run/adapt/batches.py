@@ -11,7 +11,7 @@ from ...nn.draws import my_rows, rows
 from ...schema.protocols import Finetune
 from ...volumes.augment import augment
 from ...volumes.crops import CropSampler
-from ...volumes.grid import SAME_SPACING, Spacing
+from ...volumes.grid import SAME_SPACING
 from ..data import TaskData
 from ..node import Node
 from ..streams import Streams
@@ -28,7 +28,7 @@ class Batches:
         self,
         data: TaskData,
         ids: list[str],
-        crop: tuple[int, int, int],
+        crop: tuple[int, ...],
         protocol: Finetune,
         streams: Streams,
         device: torch.device,
@@ -66,10 +66,10 @@ class Batches:
         return images, labels, crops.drawn
 
 
-def _least_equal(data: TaskData, ids: list[str]) -> Spacing:
+def _least_equal(data: TaskData, ids: list[str]) -> tuple[float, ...]:
     """Return the spacing of the case that allows quarter turns in fewest planes."""
 
-    def unequal(spacing: Spacing) -> int:
+    def unequal(spacing: tuple[float, ...]) -> int:
         return sum(abs(a / b - 1) >= SAME_SPACING for a, b in combinations(spacing, 2))
 
     found = {data.cached.spacing(data.cached.index_of(case_id)) for case_id in ids}
@@ -77,6 +77,6 @@ def _least_equal(data: TaskData, ids: list[str]) -> Spacing:
 
 
 def case_image(data: TaskData, case_id: str, node: Node) -> Tensor:
-    """Return a whole volume (C, D, H, W) in [0, 1] on the node's device."""
+    """Return a whole volume (C, D, H, W), or image, in [0, 1] on the node's device."""
     stored = data.cached.image(data.cached.index_of(case_id))
     return torch.from_numpy(data.cached.to_unit(stored)).to(node.device)

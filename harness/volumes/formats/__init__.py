@@ -1,25 +1,28 @@
 """Datasets as their publishers store them: open, list, read, fingerprint.
 
-A format is one module here with `list_cases(dataset)` and `read_case(dataset, ref)`;
-what every format must guarantee is checked once, in this file and `checks`.
+A format is one module here, of the name that task files call it by, with
+`list_cases(dataset)` and `read_case(dataset, ref)`; what every format must guarantee is
+checked once, in this file and `checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, cast
 
 from ...schema.cases import CaseRef
 from ...schema.errors import DataError
+from ...schema.formats import GeneratedFormat
 from ...schema.identity import digest
-from ...schema.task import MsdFormat, TaskSpec
+from ...schema.task import TaskSpec
+from ..dataset import Dataset
 from ..faults import gathered
 from ..generated import check_generator
 from ..raw import RawCase
-from . import generated, msd
 from .checks import check_case
 
 __all__ = [
@@ -35,31 +38,14 @@ __all__ = [
 PREPROCESS_VERSION = 1
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset that exists: a folder with its files, or a generator."""
+class _Format(Protocol):
+    def list_cases(self, dataset: Dataset) -> list[CaseRef]: ...
 
-    name: str
-    spec: TaskSpec
-    root: Path | None
-    generator: ModuleType | None = None
+    def read_case(self, dataset: Dataset, ref: CaseRef) -> RawCase: ...
 
 
-_LIST: dict[str, Callable[[Dataset], list[CaseRef]]] = {
-    "msd": lambda d: msd.list_cases(_root(d)),
-    "generated": lambda d: generated.list_cases(d.generator, d.spec),
-}
-_READ: dict[str, Callable[[Dataset, CaseRef], RawCase]] = {
-    "msd": lambda d, ref: msd.read_case(_root(d), d.spec, ref),
-    "generated": lambda d, ref: generated.read_case(d.generator, d.spec, ref),
-}
-
-
-def _root(dataset: Dataset) -> Path:
-    if dataset.root is None:
-        msg = f"dataset {dataset.name!r} was opened without a folder"
-        raise ValueError(msg)
-    return dataset.root
+def _format(spec: TaskSpec) -> _Format:
+    return cast(_Format, import_module(f"{__name__}.{spec.format.kind}"))
 
 
 def open_dataset(
@@ -73,13 +59,14 @@ def open_dataset(
     data_roots: folders that may hold it, the first that does wins.
     Raises DataError that names every place looked in and how to get the data.
     """
-    if not isinstance(spec.format, MsdFormat):
+    if isinstance(spec.format, GeneratedFormat):
         check_generator(name, generator, spec.format)
         return Dataset(name, spec, None, generator)
+    place = spec.format.place
     for root in data_roots:
-        if (root / spec.format.folder).is_dir():
-            return Dataset(name, spec, root / spec.format.folder)
-    places = ", ".join(str(root / spec.format.folder) for root in data_roots)
+        if (root / place).exists():
+            return Dataset(name, spec, root / place)
+    places = ", ".join(str(root / place) for root in data_roots)
     looked = f"looked for {places}" if places else "no data folder is set"
     msg = f"the data of task {name!r} is missing ({looked}); {_how_to_get(name, spec)}"
     raise DataError(msg)
@@ -102,7 +89,8 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     occur twice, and a count other than the task declares (fewer need allow_partial).
     """
     name, spec = dataset.name, dataset.spec
-    cases = sorted(_LIST[spec.format.kind](dataset), key=lambda ref: ref.case_id)
+    listed = _format(spec).list_cases(dataset)
+    cases = sorted(listed, key=lambda ref: ref.case_id)
     ids = [ref.case_id for ref in cases]
     if doubles := sorted({one for one, two in pairwise(ids) if one == two}):
         msg = f"dataset {name!r} lists case {doubles[0]!r} more than once"
@@ -144,7 +132,7 @@ def read_case(dataset: Dataset, ref: CaseRef) -> RawCase:
     that is missing or truncated, a wrong number of dimensions or channels, a label of
     another shape or affine, a label value outside the classes, NaN or infinite voxels.
     """
-    raw = _READ[dataset.spec.format.kind](dataset, ref)
+    raw = _format(dataset.spec).read_case(dataset, ref)
     where = ref.images[0] if ref.images else f"case {ref.case_id!r}"
     what = ref.label or where
     check_case(raw, dataset.spec, image_name=where, label_name=what)

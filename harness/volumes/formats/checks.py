@@ -56,13 +56,17 @@ def check_label(label: npt.NDArray[np.generic], spec: TaskSpec, name: str) -> No
 
 
 def check_same_shape(
-    image: tuple[int, ...], label: tuple[int, ...], image_name: str, label_name: str
+    image: tuple[int, ...],
+    label: tuple[int, ...],
+    image_name: str,
+    label_name: str,
+    what: str = "label",
 ) -> None:
     """Raise DataError if the two grids have another number of voxels along an axis."""
     if tuple(image) != tuple(label):
         msg = (
             f"{label_name}: its shape {tuple(label)} differs from the shape "
-            f"{tuple(image)} of {image_name}; resample the label to the image"
+            f"{tuple(image)} of {image_name}; resample the {what} to it"
         )
         raise DataError(msg)
 
@@ -82,9 +86,11 @@ def check_same_affine(
     label: npt.NDArray[np.float64],
     shape: tuple[int, ...],
     names: tuple[str, str],
+    what: str = "label",
 ) -> None:
     """Raise DataError if image and label (names: in this order) lie apart in space."""
-    corners = np.stack(np.meshgrid(*[[0, n - 1] for n in shape], indexing="ij"), -1)
+    ends = [[0, n - 1] for n in (*shape, 1)[:3]]  # an image is one layer
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1)
     corners = corners.reshape(-1, 3)
     moved = corners @ (image - label)[:3, :3].T + (image - label)[:3, 3]
     smallest = np.linalg.norm(image[:3, :3], axis=0).min()
@@ -92,6 +98,6 @@ def check_same_affine(
     if not worst <= AFFINE_TOLERANCE * smallest:
         msg = (
             f"{names[1]}: its affine differs from that of {names[0]} by {worst:.3g} mm "
-            "at a corner of the volume; resample the label to the image"
+            f"at a corner of the volume; resample the {what} to it"
         )
         raise DataError(msg)

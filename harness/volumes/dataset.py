@@ -1,0 +1,30 @@
+"""A dataset that exists: a folder with its files, or a generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ..schema.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a format lists and reads cases of.
+
+    root: the folder or file that the format says, None where cases are generated.
+    """
+
+    name: str
+    spec: TaskSpec
+    root: Path | None
+    generator: ModuleType | None = None
+
+    @property
+    def place(self) -> Path:
+        """The folder or file. ValueError where there is none."""
+        if self.root is None:
+            msg = f"dataset {self.name!r} was opened without a folder"
+            raise ValueError(msg)
+        return self.root

@@ -1,0 +1,195 @@
+"""Label maps from RTSTRUCT contours and DICOM segmentations, on an image's own grid.
+
+Names in the file become values by `segments`; of structures that overlap the one that
+`segments` names later wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...schema.errors import DataError, nearest
+from .contours import fill
+from .dicom import is_dicom, read_header
+
+_MODALITIES = ("RTSTRUCT", "SEG")
+# What is drawn must lie on the image's grid within this share of a voxel.
+_OFF = 0.1
+_TO_RAS = np.array([-1.0, -1.0, 1.0])  # DICOM's space is L, P, S
+
+Mask = npt.NDArray[np.bool_]
+Affine = npt.NDArray[np.float64]
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a file is an RTSTRUCT or a DICOM segmentation."""
+    if not path.is_file() or not is_dicom(path):
+        return False
+    from pydicom import dcmread
+
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["Modality"])
+    except Exception:  # damaged: whoever reads it as an image says so
+        return False
+    return header.get("Modality") in _MODALITIES
+
+
+def read_drawn(
+    path: Path,
+    name: str,
+    sides: Sequence[int],
+    affine: Affine,
+    segments: Mapping[str, int],
+) -> npt.NDArray[np.uint8]:
+    """Return the label map (*sides) of an image with this affine.
+
+    Raises DataError for a damaged file, names that `segments` does not find, and what
+    does not lie on the image's grid.
+    """
+    if len(sides) != 3:
+        msg = f"{name}: contours and segmentations are for volumes, not images"
+        raise DataError(msg)
+    header = read_header(path, name)
+    drawings = _contours if header.Modality == "RTSTRUCT" else _frames
+    found = dict(drawings(header, name))
+    label = np.zeros(tuple(sides), np.uint8)
+    for pattern, value in segments.items():
+        chosen = [each for each in found if _is(each, pattern)]
+        if not chosen:
+            have = ", ".join(map(repr, found)) or "nothing"
+            close = nearest(pattern, list(found))
+            meant = f"; did you mean {close!r}?" if close else ""
+            msg = f"{name}: has no {pattern!r}, but {have}{meant}"
+            raise DataError(msg)
+        for each in chosen:
+            label[found[each].mask(tuple(sides), affine, f"{name}, {each}")] = value
+    if not segments:
+        msg = f"{name}: say in the task's format which name is which value: 'segments'"
+        raise DataError(msg)
+    return label
+
+
+def _is(name: str, pattern: str) -> bool:
+    return fnmatchcase(name.strip().lower(), pattern.strip().lower())
+
+
+class Contours:
+    """The closed polygons of one structure; polygons in a slice cut holes by parity."""
+
+    def __init__(self, polygons: list[Affine]) -> None:
+        self.polygons = polygons  # (n, 3) mm in R, A, S
+
+    def mask(self, sides: tuple[int, ...], affine: Affine, name: str) -> Mask:
+        """Return which voxels have their centre inside. DataError off the slices."""
+        mask = np.zeros(sides, np.bool_)
+        inverse = np.linalg.inv(affine)
+        for polygon in self.polygons:
+            at = polygon @ inverse[:3, :3].T + inverse[:3, 3]
+            layer = float(np.median(at[:, 2]))
+            if np.ptp(at[:, 2]) > 2 * _OFF:
+                msg = f"{name}: a contour does not lie in a slice of the image"
+                raise DataError(msg)
+            if not -0.5 <= layer < sides[2] - 0.5:
+                msg = f"{name}: a contour lies outside of the image"
+                raise DataError(msg)
+            mask[:, :, round(layer)] ^= fill(at[:, :2], (sides[0], sides[1]))
+        return mask
+
+
+class Frames:
+    """The frames of one segment: pixels, and where they lie."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Mask, Affine]] = []  # (rows, columns), its affine
+
+    def mask(self, sides: tuple[int, ...], affine: Affine, name: str) -> Mask:
+        """Return the voxels that are set. DataError where the grids differ."""
+        mask = np.zeros(sides, np.bool_)
+        inverse = np.linalg.inv(affine)
+        for pixels, own in self.frames:
+            rows, columns = np.nonzero(pixels)
+            if not rows.size:
+                continue
+            here = np.stack([columns, rows, np.zeros_like(rows), np.ones_like(rows)])
+            at = (inverse @ own @ here)[:3]
+            index = np.rint(at).astype(np.intp)
+            if np.abs(at - index).max() > _OFF:
+                msg = f"{name}: is drawn on another grid than the image; resample it"
+                raise DataError(msg)
+            if (index < 0).any() or (index >= np.reshape(sides, (3, 1))).any():
+                msg = f"{name}: reaches outside of the image"
+                raise DataError(msg)
+            mask[tuple(index)] = True
+        return mask
+
+
+def _contours(header: Any, name: str) -> Iterator[tuple[str, Contours]]:
+    """Yield the structures of an RTSTRUCT by name."""
+    names = {
+        int(roi.ROINumber): str(roi.ROIName)
+        for roi in header.get("StructureSetROISequence") or ()
+    }
+    for roi in header.get("ROIContourSequence") or ():
+        polygons = []
+        for contour in roi.get("ContourSequence") or ():
+            kind = str(contour.get("ContourGeometricType"))
+            points = np.asarray(contour.ContourData, np.float64).reshape(-1, 3)
+            if kind.startswith("CLOSED_PLANAR") and len(points) >= 3:
+                polygons.append(points * _TO_RAS)
+        called = names.get(int(roi.ReferencedROINumber))
+        if called is None:
+            msg = f"{name}: draws a structure number {roi.ReferencedROINumber} that it "
+            msg += "does not name"
+            raise DataError(msg)
+        yield called, Contours(polygons)
+
+
+def _frames(header: Any, name: str) -> Iterator[tuple[str, Frames]]:
+    """Yield the segments of a DICOM segmentation by label."""
+    try:
+        pixels = np.atleast_3d(header.pixel_array)
+    except Exception as error:
+        said = " ".join(str(error).split())
+        msg = f"{name}: its pixels cannot be read, it may be truncated ({said})"
+        raise DataError(msg) from None
+    if header.pixel_array.ndim == 2:
+        pixels = header.pixel_array[None]
+    if header.get("SegmentationType") == "FRACTIONAL":
+        pixels = pixels >= 0.5 * float(header.MaximumFractionalValue)
+    labels = {int(s.SegmentNumber): str(s.SegmentLabel) for s in header.SegmentSequence}
+    found = {number: Frames() for number in labels}
+    shared = header.SharedFunctionalGroupsSequence[0]
+    for frame, own in zip(pixels, header.PerFrameFunctionalGroupsSequence, strict=True):
+        affine = _frame_affine(own, shared)
+        if header.get("SegmentationType") == "LABELMAP":
+            for number in np.unique(frame):
+                if number in found:
+                    found[int(number)].frames.append((frame == number, affine))
+            continue
+        number = int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        found[number].frames.append((frame.astype(np.bool_), affine))
+    for number, frames in found.items():
+        yield labels[number], frames
+
+
+def _frame_affine(own: Any, shared: Any) -> Affine:
+    """Return the affine (4, 4) from columns, rows of a frame to mm in R, A, S."""
+
+    def of(group: str) -> Any:
+        return (own.get(group) or shared.get(group))[0]
+
+    six = np.asarray(of("PlaneOrientationSequence").ImageOrientationPatient, float)
+    place = np.asarray(of("PlanePositionSequence").ImagePositionPatient, float)
+    rows, columns = map(float, of("PixelMeasuresSequence").PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = six[:3] * columns * _TO_RAS
+    affine[:3, 1] = six[3:] * rows * _TO_RAS
+    affine[:3, 2] = np.cross(six[:3], six[3:]) * _TO_RAS
+    affine[:3, 3] = place * _TO_RAS
+    return affine

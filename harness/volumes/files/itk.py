@@ -1,0 +1,49 @@
+"""NRRD and MetaImage files, through SimpleITK.
+
+Their axes are x, y, z as in NIfTI, and their space is L, P, S: the first two
+coordinates change sign. An image of two axes comes as rows and columns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...schema.errors import DataError
+from . import Stored
+
+
+def read(path: Path, name: str) -> Stored:
+    """Return the voxels in the file's axis order and the affine. Raises DataError."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[-1].split()).replace(str(path), "")
+        msg = f"{name}: not a readable file, it may be truncated ({reason.strip()})"
+        raise DataError(msg) from None
+    array = SimpleITK.GetArrayFromImage(image)  # z, y, x, then channels
+    dims = image.GetDimension()
+    if dims == 2:
+        columns, rows = image.GetSpacing()
+        return Stored(array, np.diag([rows, columns, 1.0, 1.0]))
+    if dims != 3:
+        msg = f"{name}: has {dims} dimensions; store one volume per file"
+        raise DataError(msg)
+    voxels = array.transpose(2, 1, 0, *range(3, array.ndim))
+    return Stored(voxels, affine_of(image))
+
+
+def affine_of(image: object) -> npt.NDArray[np.float64]:
+    """Return the affine (4, 4) from voxel indices x, y, z to mm in R, A, S."""
+    spacing, origin = image.GetSpacing(), image.GetOrigin()  # type: ignore[attr-defined]
+    direction = np.reshape(image.GetDirection(), (3, 3))  # type: ignore[attr-defined]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.asarray(spacing)
+    affine[:3, 3] = origin
+    affine[:2] *= -1
+    return affine

@@ -1,0 +1,67 @@
+"""What listings of files share: JSON, paths that stay inside, stamps, all faults told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ...schema.errors import DataError
+from ..faults import gathered
+from ..files.stamps import stamp
+
+
+def read_json(listing: Path, described: str) -> Any:
+    """Return the content of a JSON file. described: what the file describes."""
+    try:
+        return json.loads(listing.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{listing} is missing: {described} is described by its {listing.name}"
+        raise DataError(msg) from None
+    except json.JSONDecodeError as error:
+        msg = f"{listing}:{error.lineno}: not valid JSON ({error.msg})"
+        raise DataError(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{listing}: cannot be read ({error})"
+        raise DataError(msg) from None
+
+
+def inside(file: str, listing: Path) -> str:
+    """Return a path as it stands in ids and messages. DataError if it leads elsewhere."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        msg = f"{listing}: {file} lies outside of the dataset's folder"
+        raise DataError(msg)
+    return str(path)
+
+
+class Stamps:
+    """Stamps files of a dataset, and notes those that cannot be."""
+
+    def __init__(self, root: Path, listing: Path) -> None:
+        self._root, self._listing = root, listing
+        self._faults: list[str] = []
+
+    def of(self, files: Sequence[str | None]) -> str:
+        """Return the stamp of a case that consists of these files; None is none."""
+        found = []
+        for file in files:
+            if file is None:
+                continue
+            try:
+                found.append(stamp(self._root / file))
+            except FileNotFoundError:
+                self._faults.append(f"{file}: listed in {self._listing} but missing")
+            except OSError as error:
+                self._faults.append(f"{file}: cannot be read ({error.strerror})")
+        return ",".join(found)
+
+    def note(self, fault: str) -> None:
+        """Note another fault of the listing."""
+        self._faults.append(fault)
+
+    def check(self) -> None:
+        """Raise DataError with all faults that were met."""
+        if self._faults:
+            raise gathered(self._root.name, self._faults)
