@@ -101,7 +101,8 @@ FILES = {
     "tasks/toy.py": GENERATOR,
     "tasks/organs.yaml": TASK.format(**ORGANS),
     "tasks/nodules.yaml": TASK.format(**NODULES),
-    "tasks/slices.yaml": TASK.format(**{**ORGANS, "title": "Slices", "dims": 2}),
+    "tasks/slices.yaml": TASK.format(**{**ORGANS, "title": "Slices", "dims": 2})
+    .replace("[16, 16, 16]", "[16, 16]").replace("[32, 32, 32]", "[32, 32]"),
     "tasks/pairs.yaml": TASK.format(**{**ORGANS, "channels": "[a, b]"}),
     "tasks/absent.yaml": TASK.format(**{**ORGANS, "title": "Absent"})
     .replace("kind: generated, generator: toy, seed: 0, settings: {}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,11 +25,36 @@ def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
     """
     target = labels.long()
     log_p = full_precision(logits).log_softmax(dim=1)
-    p = log_p.exp()
-    g = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(p.dtype)
-    over = (0, *range(2, logits.ndim))
+    g = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(log_p.dtype)
+    return _soft_dice(log_p.exp(), g) + F.nll_loss(log_p, target)
+
+
+def region_dice(
+    logits: Tensor, labels: Tensor, regions: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return soft Dice loss of regions that may overlap, with sigmoids (METHODS 2.3).
+
+    logits: (B, R, *sides), one per region; labels: (B, *sides) of structures; regions:
+    the label values of each region. Sums and squares as in `dice_ce`: MONAI's
+    DiceLoss(sigmoid=True, squared_pred=True, batch=True) of the R masks. Returns ().
+    """
+    p = full_precision(logits).sigmoid()
+    return _soft_dice(p, region_masks(labels, regions).to(p.dtype))
+
+
+def region_masks(labels: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
+    """Return which voxels lie in each region: bool (B, R, *sides) of (B, *sides)."""
+    table = torch.zeros((256, len(regions)), dtype=torch.bool)  # labels are uint8
+    for region, values in enumerate(regions):
+        table[list(values), region] = True
+    return table.to(labels.device)[labels.long()].movedim(-1, 1)
+
+
+def _soft_dice(p: Tensor, g: Tensor) -> Tensor:
+    """Return 1 - Dice, mean over channels; p in [0, 1] and g 0 or 1, (B, K, *sides)."""
+    over = (0, *range(2, p.ndim))
     # g is 0 or 1, its own square. The batch may lie on several ranks.
     overlap = collective.sum_over_ranks((p * g).sum(over))
     size = collective.sum_over_ranks(p.square().sum(over) + g.sum(over))
     dice = (2 * overlap + _SMOOTH) / (size + _SMOOTH)
-    return (1 - dice).mean() + F.nll_loss(log_p, target)
+    return (1 - dice).mean()

@@ -105,6 +105,7 @@ class Parts:
                 "classes": task.spec.classes,
                 "channels": len(task.spec.channels),
                 "task_kind": task.spec.kind,
+                **_regions(task.spec),
             }
 
         return self._once(("adapt", method.name, protocol, task.name), build)
@@ -132,6 +133,7 @@ class Parts:
                 "metrics": sorted(task.spec.metrics),
                 "overlap": getattr(settings, "overlap", None),
                 "structures": dict(task.spec.structures),
+                **_regions(task.spec),
                 "task_version": task.spec.version,
             }
 
@@ -160,6 +162,12 @@ def _networks(method: MethodEntry, task: TaskEntry) -> dict[str, Any]:
         "encoder": dict(method.encoder),
         **({"encoder_channels": own} if separate else {}),
     }
+
+
+def _regions(spec: TaskSpec) -> dict[str, Any]:
+    """Return what identities say of regions: nothing of a task that has none."""
+    regions = [list(values) for values in spec.region_values]
+    return {"regions": regions} if regions else {}
 
 
 def identity(

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import regions
 from ..metrics.overlap import dice
 from ..metrics.surface import hd95
 from ..schema.scores import Score
+from ..schema.task import TaskSpec
 from ..store.tables import build, write_table
 from ..volumes.cache import Native
 from .adapt.implementation import implementation
@@ -90,14 +92,13 @@ def _score(
     pred: Labels,
     metrics: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return the rows of one case for cases.parquet, by rising label value."""
+    """Return the rows of one case for cases.parquet, in the order of `scored`."""
     native = data.cached.native(data.cached.index_of(case_id))
     assert native.label is not None  # listing and cache have checked it
-    structures = sorted(data.spec.structures, key=data.spec.structures.__getitem__)
     rows = []
     for metric in metrics:
-        scores = _METRICS[metric](pred, native.label, data.spec.classes, native)
-        for structure, score in zip(structures, scores, strict=True):
+        scores = _scores(_METRICS[metric], data.spec, pred, native.label, native)
+        for structure, score in zip(data.spec.scored, scores, strict=True):
             rows.append(
                 {
                     "key": node.key,
@@ -113,6 +114,15 @@ def _score(
     return rows
 
 
+def _scores(
+    metric: _Metric, spec: TaskSpec, pred: Labels, truth: Labels, native: Native
+) -> list[Score]:
+    if not spec.regions:
+        return metric(pred, truth, spec.classes, native)
+    found = regions.masks(truth, spec.region_values)
+    return regions.each(lambda p, t: metric(p, t, 2, native), pred, found)
+
+
 def _layers(
     data: TaskData, case_id: str, pred: Labels
 ) -> tuple[Labels, Labels, Labels]:
@@ -121,7 +131,11 @@ def _layers(
     truth = data.cached.label(index)
     assert truth is not None  # listing and cache have checked it
     unit = data.cached.to_unit(data.cached.image(index)[0])
-    return np.rint(unit * 255).astype(np.uint8), np.asarray(truth), pred
+    image = np.rint(unit * 255).astype(np.uint8)
+    if not data.spec.regions:
+        return image, np.asarray(truth), pred
+    wanted = regions.masks(truth, data.spec.region_values)
+    return image, regions.painted(wanted), regions.painted(pred)
 
 
 def _classification(node: Node, data: TaskData, predictor: Predictor) -> None:

@@ -24,11 +24,16 @@ from .streams import Streams
 
 
 class TaskShape(Closed):
-    """What an adapt node's identity says of any network."""
+    """What an adapt node's identity says of any network.
+
+    regions: label values of each region, where the outputs of a segmentation are regions
+    that may overlap; none: they are background and structures.
+    """
 
     crop: Sides
     classes: int
     channels: int
+    regions: tuple[tuple[int, ...], ...] = ()
     task_kind: TaskKind
     protocol: dict[str, Any]
 

@@ -24,5 +24,8 @@ class Predictor(Protocol):
         ...
 
     def labels(self, case_id: str) -> tuple[Labels, Labels]:
-        """Return the labels of a case on the network's grid and on its file's own."""
+        """Return the labels of a case on the network's grid and on its file's own.
+
+        Label maps (*sides), or masks (regions, *sides) where the task has regions.
+        """
         ...

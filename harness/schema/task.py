@@ -167,7 +167,7 @@ class TaskSpec(Closed):
     target: Target | None = None
     preprocess: Preprocess
     crop: dict[Tier, Sides] = Field(description="training crop at each tier, voxels")
-    split: HashSplit | PublisherSplit = Field(
+    split: HashSplit | PublisherSplit | CountsSplit | ListedSplit = Field(
         default_factory=HashSplit, discriminator="kind"
     )
     metrics: tuple[Metric, ...]
@@ -231,17 +231,10 @@ class TaskSpec(Closed):
             return tuple(self.regions)
         return tuple(sorted(self.structures, key=self.structures.__getitem__))
 
-
-class CorpusSource(Closed):
-    """The training side of a task, without its labels; at most `cap` cases of it."""
-
-    task: str
-    cap: int | None = Field(None, ge=1)
-
-
-class CorpusSpec(Closed):
-    """The unlabelled volumes that a method is pretrained on."""
-
-    title: str
-    sources: tuple[CorpusSource, ...] = Field(min_length=1)
-    exclude: tuple[str, ...] = Field((), description="case ids left out")
+    @property
+    def region_values(self) -> tuple[tuple[int, ...], ...]:
+        """Label values of each region, in the order of `scored`."""
+        return tuple(
+            tuple(sorted(self.structures[part] for part in parts))
+            for parts in self.regions.values()
+        )

@@ -7,6 +7,7 @@ are what is kept; validation looks at whole volumes, never at augmented crops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...metrics import regions
 from ...metrics.classification import auc
 from ...metrics.overlap import dice
 from ...nn import collective
 from ...nn.losses import full_precision
-from ...nn.objectives import dice_ce
+from ...nn.objectives import dice_ce, region_dice
 from ...schema.protocols import Finetune
+from ...schema.scores import Score
 from .. import ranks
 from ..checkpoint import save_weights
 from ..curves import Curves
@@ -30,6 +33,7 @@ from ..keep import LAST, keep_of
 from ..networks import Model, TaskShape
 from ..node import Node
 from ..optimise import BestState, trainable
+from ..predictor import Labels
 from ..training import Objective, Training
 from .batches import Batches, case_image
 from .classify import class_logits
@@ -67,8 +71,9 @@ def finetune(node: Node) -> None:
     per_epoch = len(train) / protocol.batch
     curves = Curves(node.key, protocol.steps, per_epoch=per_epoch)
     best = _train(
-        node, network, batches, protocol, curves, _validator(node, data, val, shape)
-    )
+        node, network, batches, protocol, curves, shape,
+        _validator(node, data, val, shape),
+    )  # fmt: skip
     if ranks.leads() and keep_of(node).adapt == "last":
         save_weights(node.attempt.path(LAST), network.state_dict())
     best.restore(network)
@@ -84,6 +89,7 @@ def _train(
     batches: Batches,
     protocol: Finetune,
     curves: Curves,
+    shape: TaskShape,
     validate: Callable[[Model, Finetune], Validation],
 ) -> BestState:
     best = BestState()
@@ -97,7 +103,7 @@ def _train(
 
     def objective(step: int) -> Objective:  # noqa: ARG001 - every step is alike
         images, labels, drawn = batches.draw()
-        return Objective(_objective(trained(images), labels), drawn)
+        return Objective(objective_of(trained(images), labels, shape), drawn)
 
     def after_step(step: int) -> None:
         done = step + 1
@@ -111,10 +117,12 @@ def _train(
     return best
 
 
-def _objective(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss: voxel labels (B, D, H, W) or classes (B,)."""
+def objective_of(logits: Tensor, labels: Tensor, shape: TaskShape) -> Tensor:
+    """Return the loss: labels of voxels (B, *sides), or classes (B,)."""
     if labels.ndim == 1:
         return F.cross_entropy(full_precision(logits), labels)
+    if shape.regions:
+        return region_dice(logits, labels, shape.regions)
     return dice_ce(logits, labels)
 
 
@@ -135,10 +143,10 @@ def _validate_segmentation(
     network: Model,
     protocol: Finetune,
 ) -> Validation:
-    """Mean Dice without background on the network's grid, and the mean of 1 - Dice."""
+    """Mean Dice, without background, on the network's grid; and the mean of 1 - Dice."""
     network.eval()
-    # One row per case and structure; each rank fills those of its own cases.
-    values = np.zeros((len(ids), shape.classes - 1))
+    # One row per case and what is scored; each rank fills those of its own cases.
+    values = np.zeros((len(ids), len(shape.regions) or shape.classes - 1))
     defined = np.zeros_like(values)
     for row, case_id in enumerate(ids):
         if row % collective.world_size() != collective.rank():
@@ -149,8 +157,7 @@ def _validate_segmentation(
         )
         truth = data.cached.label(data.cached.index_of(case_id))
         assert truth is not None  # listing and cache have checked it
-        pred = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        for column, score in enumerate(dice(pred, truth, shape.classes)):
+        for column, score in enumerate(_dice(logits, truth, shape)):
             if score.value is not None:
                 values[row, column], defined[row, column] = score.value, 1
     filled = torch.from_numpy(np.stack([values, defined])).to(node.device)
@@ -158,6 +165,16 @@ def _validate_segmentation(
     found = values[defined > 0]
     mean = float(np.mean(found)) if len(found) else 0.0
     return Validation(mean if len(found) else None, 1 - mean)
+
+
+def _dice(logits: Tensor, truth: Labels, shape: TaskShape) -> list[Score]:
+    """Return the Dice of each structure, or region, of a case."""
+    if shape.regions:
+        found = (logits > 0).to(torch.uint8).cpu().numpy()
+        wanted = regions.masks(truth, shape.regions)
+        return regions.each(partial(dice, classes=2), found, wanted)
+    pred = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return dice(pred, truth, shape.classes)
 
 
 @torch.no_grad()

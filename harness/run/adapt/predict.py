@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,10 +47,16 @@ class NetworkPredictor:
         overlap = float(self._node.identity["settings"]["overlap"])
         image = case_image(self._data, case_id, self._node)
         logits = sliding_window(self.network, image, self.shape.crop, overlap=overlap)
-        scores = logits.softmax(dim=0).cpu().numpy()
-        small = scores.argmax(axis=0).astype(np.uint8)
-        cached = self._data.cached
-        return small, cached.to_native(cached.index_of(case_id), scores)
+        return self._labels_of(logits, self._data.cached.index_of(case_id))
+
+    def _labels_of(self, logits: Tensor, index: int) -> tuple[Labels, Labels]:
+        to_native = partial(self._data.cached.to_native, index)
+        if not self.shape.regions:
+            scores = logits.softmax(dim=0).cpu().numpy()
+            return scores.argmax(axis=0).astype(np.uint8), to_native(scores)
+        scores = logits.sigmoid().cpu().numpy()
+        native = [to_native(np.stack([1 - score, score])) for score in scores]
+        return (scores > 0.5).astype(np.uint8), np.stack(native)
 
 
 def network_predictor(node: Node, data: TaskData) -> NetworkPredictor:
