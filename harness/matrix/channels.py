@@ -1,8 +1,9 @@
 """How many channels an encoder is made for, and which tasks it can take (METHODS 2.9).
 
 A pretrained encoder has the channels of its corpus. One with a single channel takes
-every task: of several channels each passes through it alone. A baseline has what the
-encoders that it is compared with have, or what its entry says: `input_channels`.
+every task: of several channels each passes through it alone. One for several takes a
+grey image, repeated. A baseline has what the encoders that it is compared with have, or
+what its entry says: `input_channels`.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _check(chain: Chain, entry: MethodEntry, tasks: Sequence[TaskEntry]) -> None
     if entry.channels in (None, 1):
         return
     for task in tasks:
-        if len(task.spec.channels) != entry.channels:
+        if len(task.spec.channels) not in (1, entry.channels):
             chain.layers[-1].fault(
                 (),
                 f"method {entry.name} has an encoder for {entry.channels} channels, "

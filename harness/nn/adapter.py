@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .batchnorm import BatchNorm
-from .channels import Merge, apart, mean_of
+from .channels import Merge, for_encoder, mean_of
 from .decoder import RAISING, narrowed
 from .deformable import DeformableAttention, Grid, centres
 from .features import CONVOLUTION
@@ -37,10 +37,10 @@ EXTRA = 2  # more extractors after the last group
 class Adapter(nn.Module):
     """What is trained around a frozen ViT: spatial prior, interactions, output pyramid.
 
-    channels: of the image. separate: as many, where the ViT is made for one and sees
-    each alone: injectors and extractors see their mean, what is injected goes to each,
-    and the outputs of each group are merged (METHODS 2.9). as_released: see
-    DeformableAttention.
+    channels: of the image. takes: those that the ViT is made for, the same by default;
+    one that is made for a single channel sees each alone: injectors and extractors see
+    their mean, what is injected goes to each, and the outputs of each group are merged
+    (METHODS 2.9). as_released: see DeformableAttention.
     """
 
     def __init__(
@@ -49,13 +49,14 @@ class Adapter(nn.Module):
         channels: int,
         rng: torch.Generator,
         *,
-        separate: int = 1,
+        takes: int | None = None,
         as_released: bool = False,
     ) -> None:
         super().__init__()
         width, dims = vit.settings.width, vit.dims
         self.dims, self.width = dims, width
-        self.separate = separate
+        self.takes = channels if takes is None else takes
+        self.separate = channels if self.takes == 1 else 1
         self.multiple = math.lcm(STRIDES[-1], vit.settings.patch)
         options: dict[str, Any] = {"dims": dims, "as_released": as_released}
         self.prior = SpatialPrior(channels, width, dims)
@@ -98,7 +99,7 @@ class Adapter(nn.Module):
             ],
             dim=1,
         )
-        tokens, grid = vit.start(apart(x) if self.separate > 1 else x)
+        tokens, grid = vit.start(for_encoder(x, self.takes))
         own = centres(grid, x.device)
         others = torch.cat([centres(each, x.device) for each in grids])
         first, outputs = 0, []

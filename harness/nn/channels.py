@@ -1,8 +1,8 @@
-"""Inputs of several channels on an encoder that was made for one (METHODS 2.9).
+"""Inputs with another number of channels than an encoder was made for (METHODS 2.9).
 
-Each channel passes through the encoder as an image of its own; what comes out is joined
+On an encoder for one channel each passes as an image of its own; what comes out is joined
 along the features, in the order of the task's channels, and mapped back to the width that
-one channel has, with a GELU.
+one channel has, with a GELU. A grey image is repeated for an encoder for colours.
 """
 
 from __future__ import annotations
@@ -12,6 +12,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .init import initialise
+
+
+def for_encoder(x: Tensor, takes: int) -> Tensor:
+    """Return images (B, C, *sides) as an encoder for `takes` channels gets them.
+
+    Every channel alone where it takes one, (B C, 1, *sides); C = 1 repeated where it
+    takes several. Raises ValueError where both are several and differ.
+    """
+    if x.shape[1] == takes:
+        return x
+    if takes == 1:
+        return apart(x)
+    if x.shape[1] == 1:
+        return x.expand(-1, takes, *x.shape[2:])
+    msg = f"an encoder for {takes} channels cannot take {x.shape[1]}"
+    raise ValueError(msg)
 
 
 def apart(x: Tensor) -> Tensor:

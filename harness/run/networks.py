@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..nn.adapter import STRIDES, Adapter
 from ..nn.build import build_encoder
-from ..nn.channels import apart, merges, together
+from ..nn.channels import for_encoder, merges, together
 from ..nn.decoder import PyramidDecoder, build_decoder
 from ..nn.features import Encoder, Features, Layer, pad_to
 from ..nn.heads import LinearHead
@@ -42,7 +42,8 @@ class Shape(TaskShape):
     """The same of a network on one encoder.
 
     encoder_channels: what the encoder is made for, where that is not `channels` of the
-    task; then it is one, and each channel of an image passes through it alone.
+    task: one, and each channel of an image passes through it alone; or several, and the
+    one channel of a grey image is repeated.
     """
 
     encoder: EncoderSettings
@@ -54,9 +55,14 @@ class Shape(TaskShape):
         return cls.model_validate(settings)
 
     @property
+    def takes(self) -> int:
+        """How many channels the encoder is made for."""
+        return self.encoder_channels or self.channels
+
+    @property
     def separate(self) -> int:
         """How many channels pass through the encoder alone; 1 where it takes all."""
-        return 1 if self.encoder_channels is None else self.channels
+        return self.channels if self.takes == 1 else 1
 
 
 class Model(nn.Module):
@@ -89,19 +95,18 @@ class Model(nn.Module):
 class Adapted(Model):
     """One encoder and what is trained on top of it.
 
-    separate: how many channels pass through the encoder alone (METHODS 2.9).
+    takes: how many channels the encoder is made for; separate: how many pass through it
+    alone (METHODS 2.9).
     """
 
     encoder: Encoder
+    takes: int
     separate: int
 
     def __init__(self, shape: Shape, streams: Streams) -> None:
         super().__init__()
-        self.separate = shape.separate
-        self.encoder = build_encoder(
-            shape.encoder, shape.encoder_channels or shape.channels,
-            streams.rng("encoder"),
-        )  # fmt: skip
+        self.takes, self.separate = shape.takes, shape.separate
+        self.encoder = build_encoder(shape.encoder, shape.takes, streams.rng("encoder"))
         self.encoder.hide_nothing()
 
     def features(self, x: Tensor) -> Features:
@@ -111,11 +116,10 @@ class Adapted(Model):
         a case in a row, and `pooled` has them side by side, (B, C width).
         """
         with self.encoding():
-            if self.separate == 1:
-                features: Features = self.encoder(x)
-                return features
-            features = self.encoder(apart(x))
-            return replace(features, pooled=together(features.pooled, self.separate))
+            features: Features = self.encoder(for_encoder(x, self.takes))
+        if self.separate == 1:
+            return features
+        return replace(features, pooled=together(features.pooled, self.separate))
 
     def last_layers(self, x: Tensor, count: int) -> tuple[Layer, ...]:
         """Return the encoder's last layers, as `features` returns features.
@@ -123,9 +127,9 @@ class Adapted(Model):
         Where channels pass alone, vectors have them side by side, as `pooled` has.
         """
         with self.encoding():
-            if self.separate == 1:
-                return self.encoder.last_layers(x, count)
-            layers = self.encoder.last_layers(apart(x), count)
+            layers = self.encoder.last_layers(for_encoder(x, self.takes), count)
+        if self.separate == 1:
+            return layers
         return tuple(
             Layer(each.map, together(each.vector, self.separate)) for each in layers
         )
@@ -166,7 +170,7 @@ class AdapterSegmenter(Adapted):
         self.freeze_encoder()
         self.adapter = Adapter(
             self.encoder, shape.channels, streams.rng("adapter"),
-            separate=self.separate, as_released=shape.protocol["as_released"],
+            takes=self.takes, as_released=shape.protocol["as_released"],
         )  # fmt: skip
         self.decoder = PyramidDecoder(
             self.adapter.width, len(STRIDES), shape.channels, shape.classes,

@@ -35,6 +35,13 @@ def test_an_encoder_for_one_channel_takes_each_alone(bench):
     }  # fmt: skip
 
 
+def test_a_grey_image_is_repeated_for_an_encoder_of_several_channels(bench):
+    plan = make_plan(bench.load(_text("{masked: , plain: }", "[organs]", "[pairs]")))
+    assert told(plan) == {
+        ("masked", "organs"): (1, 2), ("plain", "organs"): (1, 2),
+    }  # fmt: skip
+
+
 def test_a_baseline_has_what_it_is_compared_with(bench):
     alone = make_plan(bench.load(_text("{plain: }", corpus="~")))
     both = make_plan(bench.load(_text("{plain: , masked: }", corpus="[pairs]")))
@@ -57,8 +64,10 @@ def test_what_is_wrong_with_channels(bench):
     def said(*args, **parts):
         return [each[1] for each in bench.mistakes(_text(*args, **parts))]
 
-    assert said("{masked: }", "[organs]", corpus="[pairs]") == [
-        "method masked has an encoder for 2 channels, and organs has 1: only one for a "
+    pairs = (bench.root / "tasks/pairs.yaml").read_text()
+    bench.add("tasks/triples.yaml", pairs.replace("[a, b]", "[a, b, c]"))
+    assert said("{masked: }", "[triples]", corpus="[pairs]") == [
+        "method masked has an encoder for 2 channels, and triples has 3: only one for a "
         "single channel takes other numbers, each channel alone"
     ]
     assert said("{plain: {input_channels: 0}}") == [

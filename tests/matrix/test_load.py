@@ -176,8 +176,6 @@ def _text(**parts: str) -> str:
          "method flat works on 2-D volumes, and task organs is 3-D"),
         ({"methods": "[masked]", "corpus": "[slices]"}, 4,
          "task slices of its corpus is 2-D"),
-        ({"methods": "[masked]", "corpus": "[pairs]"}, 4,
-         "masked has an encoder for 2 channels, and organs has 1: only one for a single"),
         ({"methods": "[masked]", "corpus": "[pairs, organs]"}, 4,
          "masked needs one number of channels in its corpus: pairs has 2, organs has 1"),
         ({"methods": "{masked: {encoder: vit}}"}, 4,

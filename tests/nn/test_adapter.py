@@ -5,7 +5,7 @@ import torch
 
 from harness.nn.adapter import STRIDES, Adapter
 from harness.nn.build import build_encoder
-from harness.nn.channels import Merge, apart, merges
+from harness.nn.channels import Merge, apart, for_encoder, merges
 from harness.nn.decoder import PyramidDecoder
 from harness.nn.deformable import DeformableAttention
 from harness.nn.settings import ViTSettings
@@ -30,7 +30,7 @@ def frozen():
 )
 def test_the_pyramid_and_its_decoder_fit_the_image(dims, patch, channels):
     encoder = vit(dims, patch=patch)
-    adapter = Adapter(encoder, channels, rng(), separate=channels)
+    adapter = Adapter(encoder, channels, rng(), takes=1)
     decoder = PyramidDecoder(96, len(STRIDES), channels, 5, rng(), dims=dims)
     assert adapter.multiple == 16
     with torch.no_grad():  # queries have no say at the start
@@ -79,7 +79,7 @@ def test_equal_channels_count_as_one(frozen):
     """Injectors see the mean and hand the same to each channel (METHODS 2.9)."""
     one, three = (
         Adapter(frozen, 1, rng()).eval(),
-        Adapter(frozen, 3, rng(), separate=3).eval(),
+        Adapter(frozen, 3, rng(), takes=1).eval(),
     )
     own = three.state_dict()
     for name, value in one.state_dict().items():
@@ -119,6 +119,15 @@ def test_a_channel_changes_nothing_of_another_cases():
     assert torch.allclose(y, want.movedim(-1, 1), atol=1e-6)
 
 
+def test_what_an_encoder_gets():
+    x = torch.randn(2, 3, 4, 4, generator=rng())
+    assert for_encoder(x, 3) is x
+    assert torch.equal(for_encoder(x, 1), apart(x))
+    assert torch.equal(for_encoder(x[:, :1], 3), x[:, :1].repeat(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="an encoder for 2 channels cannot take 3"):
+        for_encoder(x, 2)
+
+
 def test_the_order_of_channels_matters():
     merge = merges((2,), 3, rng())[0]
     x = torch.randn(3, 2, 4, 4, generator=rng())
@@ -133,9 +142,7 @@ def test_one_channel_needs_no_merge():
 
 
 def test_the_same_generator_gives_the_same_adapter(frozen):
-    first, again = (
-        Adapter(frozen, 2, rng(3), separate=2).state_dict() for _ in range(2)
-    )
+    first, again = (Adapter(frozen, 2, rng(3), takes=1).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 

@@ -103,7 +103,6 @@ def test_what_starts_from_a_supervised_stage_has_seen_its_labels(bench):
         ("masked: {source: organs, corpus: toys}", "learns from no labels"),
         ("plain: {allow_overlap: true}", "is trained on no data of its own"),
         ("taught: {source: others, allow_overlap: 1}", "expected true or false"),
-        ("taught: {source: pairs}", "has an encoder for 2 channels, and organs has 1"),
         ("taught: {source: slices}", "is 2-D"),
     ],
 )

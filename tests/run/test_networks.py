@@ -116,3 +116,16 @@ def test_an_encoder_for_all_channels_needs_no_merge():
     network = Segmenter(whole, STREAMS)
     assert not list(network.merges.parameters())
     assert network(torch.rand(1, 3, 16, 16, 16)).shape == (1, 4, 16, 16, 16)
+
+
+@pytest.mark.parametrize("task_kind", ["segmentation", "classification"])
+def test_a_grey_image_is_repeated_for_an_encoder_for_colours(task_kind):
+    grey = several("swin", task_kind).model_copy(
+        update={"encoder_channels": 3, "channels": 1}
+    )
+    kind = Segmenter if task_kind == "segmentation" else Classifier
+    network = kind(grey, STREAMS).eval()
+    x = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(2))
+    want = network.encoder(x.repeat(1, 3, 1, 1, 1)).pooled
+    assert torch.equal(network.features(x).pooled, want)
+    assert len(network(x)) == 2
