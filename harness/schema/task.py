@@ -105,6 +105,7 @@ class Source(Closed):
     citation: str = ""
     files: tuple[SourceFile, ...] = ()
     how: str = Field("", description="how to get it where it cannot be fetched")
+    size: str = Field("", description="about how much there is to download")
 
 
 class Target(Closed):
@@ -171,6 +172,10 @@ class TaskSpec(Closed):
         default_factory=HashSplit, discriminator="kind"
     )
     metrics: tuple[Metric, ...]
+    overlaps: dict[str, str] = Field(
+        default_factory=dict,
+        description="other datasets that are known to hold some of its images, and why",
+    )
     source: Source
 
     @model_validator(mode="after")
