@@ -54,10 +54,12 @@ def _of_corpus(chain: Chain, entry: MethodEntry, corpora: Corpora) -> int | None
     if entry.corpus is None:
         return entry.channels
     found: dict[int, str] = {}
+    if entry.corpus.spec.channels == "split":
+        return 1
     for source in entry.corpus.spec.sources:
-        spec = corpora.task(source.task)
+        spec = corpora.data_of(entry.corpus, source)
         if spec is not None:
-            found.setdefault(len(spec.channels), source.task)
+            found.setdefault(len(spec.channels), source.name)
     if len(found) > 1:
         chain.layers[-1].fault(
             (),

@@ -21,6 +21,7 @@ from .claims import Names, read_claims
 from .clusters import check_shared
 from .filters import Filter, parse_filter
 from .fits import check_fits
+from .fractions import at_fractions
 from .matrix import Matrix, MethodEntry, TaskEntry, with_earlier
 from .methods import resolve_methods
 from .model import BenchmarkFile
@@ -59,6 +60,7 @@ def load(
     protocols = resolve_protocols(document, file)
     tasks = resolve_tasks(document, file, content, protocols, budgets, corpora)
     methods = resolve_methods(document, file, content, corpora, tasks)
+    methods = at_fractions(document, methods, file.corpus_fractions)
     claims = read_claims(document, file.claims, Names.of(file, tasks))
     _check_style(document, file)
     if document.mistakes:

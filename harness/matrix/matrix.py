@@ -11,7 +11,7 @@ from ..registry.content import Content
 from ..registry.weights import Weights
 from ..schema.budget import LabelBudget
 from ..schema.claims import StatedClaim
-from ..schema.corpus import CorpusSpec
+from ..schema.corpus import CorpusSource, CorpusSpec
 from ..schema.protocols import ProtocolSettings
 from ..schema.roles import PUBLISHED, TRAINED, Role
 from ..schema.task import Sides, TaskSpec, Tier
@@ -25,6 +25,35 @@ class Corpus:
 
     name: str
     spec: CorpusSpec
+
+    def dataset(self, source: CorpusSource) -> str:
+        """Return the name under which the data of a source are listed and cached.
+
+        Where the corpus does not take them as a task does, they go by a name of their own.
+        """
+        own = source.volumes is not None or self.spec.preprocess is not None
+        return f"{source.name}@{self.name}" if own else source.name
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The names of the data of all sources."""
+        return tuple(self.dataset(source) for source in self.spec.sources)
+
+    @property
+    def label(self) -> str:
+        """What tables show: the name, and its share where it is not the whole."""
+        share = self.spec.fraction
+        return self.name if share is None else f"{self.name}:{100 * share:.4g}%"
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of its sources that it holds; None for what its file says."""
+        return self.spec.fraction
+
+
+def task_of(dataset: str) -> str:
+    """Return the task, or the name of the volumes, that a dataset of a corpus is of."""
+    return dataset.partition("@")[0]
 
 
 @dataclass(frozen=True)

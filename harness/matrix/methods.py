@@ -195,10 +195,12 @@ def _check_dims(
                 "remove one of them",
             )
     for source in entry.corpus.spec.sources if entry.corpus else ():
-        spec = corpora.task(source.task)
+        assert entry.corpus is not None
+        spec = corpora.data_of(entry.corpus, source)
+        kind = "task " if source.task else ""
         if spec is not None and (reason := _unfit(entry, spec.dims)):
             layer.fault(
-                (), f"{reason}, and task {source.task} of its corpus is {spec.dims}-D"
+                (), f"{reason}, and {kind}{source.name} of its corpus is {spec.dims}-D"
             )
 
 

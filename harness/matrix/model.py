@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from ..schema.task import Closed, Tier
 from ..schema.training import Keep, TrainingOptions
@@ -52,10 +52,24 @@ def _seeds(value: Any) -> Any:
     return value
 
 
+def _once(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(values)) < len(values):
+        msg = "a fraction stands twice in the list"
+        raise ValueError(msg)
+    return values
+
+
 Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Seeds = Annotated[
     tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1, max_length=MAX_LIST)
+]
+
+Fractions = Annotated[
+    tuple[Annotated[float, Field(gt=0, le=1)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_once),
+    Field(max_length=20),
 ]
 
 
@@ -77,6 +91,9 @@ class BenchmarkFile(Closed):
     data_root: str | None = None
     data_roots: Names = ()
     corpus: Any = Field(None, description="a name in corpora/, or a list of task names")
+    corpus_fractions: Fractions = Field(
+        (), description="pretrain on these nested shares of the corpus, 1 for all of it"
+    )
     methods: Named = Field(default_factory=dict)
     protocols: Named = Field(default_factory=dict)
     tasks: Named = Field(default_factory=dict)

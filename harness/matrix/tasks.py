@@ -89,15 +89,27 @@ class Corpora:
                 return None
         return self.specs[name]
 
+    def data_of(self, corpus: Corpus, source: CorpusSource) -> TaskSpec | None:
+        """Return what a source of a corpus is as a dataset; None after a mistake."""
+        preprocess = corpus.spec.preprocess
+        if source.volumes is not None:
+            assert preprocess is not None  # the schema sees to it
+            return source.volumes.spec(preprocess)
+        assert source.task is not None
+        spec = self.task(source.task)
+        if spec is None or preprocess is None:
+            return spec
+        return spec.model_copy(update={"preprocess": preprocess})
+
     def used_tasks(self, methods: Iterable[MethodEntry]) -> dict[str, TaskSpec]:
-        """Return the specification of each task that a pretraining draws on."""
-        names = {
-            source.task
+        """Return the dataset of each source that a pretraining draws on, by its name."""
+        found = {
+            method.corpus.dataset(source): self.data_of(method.corpus, source)
             for method in methods
             if method.corpus is not None
             for source in method.corpus.spec.sources
         }
-        return {name: self.specs[name] for name in sorted(names)}
+        return {name: spec for name, spec in sorted(found.items()) if spec is not None}
 
 
 def resolve_tasks(

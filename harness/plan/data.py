@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 
-from ..matrix.matrix import Corpus, Matrix
+from ..matrix.matrix import Corpus, Matrix, task_of
 from ..schema.budget import LabelBudget
 from ..schema.cases import CaseRef
 from ..schema.errors import DataError
 from ..schema.task import TaskSpec
 from ..volumes.formats import fingerprint, list_cases, open_dataset
 from ..volumes.splits import Split, digest_ids, split, subset
+from .corpora import chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class Data:
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
         self.missing: dict[str, str] = {}  # task: why its data cannot be listed
+        self.left_out: dict[str, str] = {}  # source that a corpus does without: why
         self._specs = {**matrix.corpus_tasks, **{t.name: t.spec for t in matrix.tasks}}
         self._listings: dict[str, Listing] = {}
         self._splits: dict[tuple[str, int, int], Split | None] = {}
         self._sides: dict[tuple[str, str, int], Ids] = {}
         self._subsets: dict[tuple[str, int, LabelBudget, int], Ids] = {}
+        self._corpora: dict[tuple[str, float | None], list[tuple[str, Ids]]] = {}
 
     def listing(self, task: str) -> Listing:
         """Return the listing of a task's dataset.
@@ -95,46 +97,60 @@ class Data:
                 )
         return self._subsets[key]
 
-    def _split(self, task: str, fold: int, folds: int) -> Split | None:
-        key = (task, fold, folds)
+    def _split(self, dataset: str, fold: int, folds: int) -> Split | None:
+        key = (dataset, fold, folds)
         if key not in self._splits:
-            listing = self.listing(task)
+            listing = self.listing(dataset)
             self._splits[key] = (
                 None
                 if listing.cases is None
-                else split(task, listing.spec, listing.cases, fold, folds)
+                else split(task_of(dataset), listing.spec, listing.cases, fold, folds)
             )
         return self._splits[key]
 
     def corpus(self, corpus: Corpus) -> list[tuple[str, Ids]]:
-        """Return (task, unlabelled training cases) of each source, by task.
+        """Return (dataset, images to pretrain on) of each source, by dataset.
 
-        The training side is the one without cross-validation, so that one pretraining
-        serves every fold; test cases are never in it. Raises DataError if none is left.
+        Of a task these are on its training side without cross-validation, so that one
+        pretraining serves every fold; test cases are never among them. Raises DataError
+        if none is left.
         """
-        found = []
-        excluded = set(corpus.spec.exclude)
-        for source in sorted(corpus.spec.sources, key=lambda source: source.task):
-            sides = self._split(source.task, 0, 1)
-            if sides is None:
-                found.append((source.task, _absent(source.task, source.cap, *excluded)))
+        key = (corpus.name, corpus.fraction)
+        if key not in self._corpora:
+            self._corpora[key] = self._corpus(corpus)
+        return self._corpora[key]
+
+    def _corpus(self, corpus: Corpus) -> list[tuple[str, Ids]]:
+        found, absent = [], []
+        for source in sorted(corpus.spec.sources, key=corpus.dataset):
+            name = corpus.dataset(source)
+            refs = self._unlabelled(name)
+            if refs is None:
+                excluded = corpus.spec.exclude
+                absent.append((name, _absent(name, source.cap, *excluded)))
                 continue
-            ids = [ref.case_id for ref in sides.train if ref.case_id not in excluded]
-            if source.cap is not None:
-                ids = sorted(ids, key=_hashed)[: source.cap]
+            ids = chosen(refs, source, corpus.spec)
             if not ids:
                 msg = (
-                    f"corpus {corpus.name}: no training case of {source.task} is left; "
+                    f"corpus {corpus.name}: no training case of {source.name} is left; "
                     "exclude fewer cases"
                 )
                 raise DataError(msg)
-            found.append((source.task, _ids(ids)))
-        return found
+            found.append((name, _ids(ids)))
+        if corpus.spec.allow_missing and found:
+            own = {task.name for task in self.matrix.tasks}
+            for name in {name for name, _ in absent} - own:
+                self.left_out[name] = self.missing.pop(name)
+            return found
+        return sorted(found + absent)
 
-
-def _hashed(case_id: str) -> bytes:
-    """Give a fixed order without meaning: a cap takes no publisher's first cases."""
-    return sha256(case_id.encode()).digest()
+    def _unlabelled(self, dataset: str) -> Iterable[CaseRef] | None:
+        """Return the cases of a dataset that may be pretrained on; None if not there."""
+        listing = self.listing(dataset)
+        if listing.cases is None or listing.spec.kind == "unlabelled":
+            return listing.cases
+        sides = self._split(dataset, 0, 1)
+        return None if sides is None else sides.train
 
 
 def _ids(ids: Iterable[str]) -> Ids:

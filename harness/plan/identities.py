@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
 from ..schema.budget import LabelBudget
+from ..schema.corpus import CorpusSpec
 from ..schema.identity import digest
 from ..schema.protocols import PRETRAIN_VERSION
 from ..schema.task import TaskSpec
@@ -63,12 +64,14 @@ class Parts:
     def _channels(self, method: MethodEntry) -> int:
         if method.weights is not None:
             return method.channels or 1
-        return len(self._first(method).channels)
+        assert method.corpus is not None
+        split = method.corpus.spec.channels == "split"
+        return 1 if split else len(self._first(method).channels)
 
     def _first(self, method: MethodEntry) -> TaskSpec:
         """Return the first task that a method is trained on."""
         assert method.corpus is not None
-        return self.data.listing(method.corpus.spec.sources[0].task).spec
+        return self.data.listing(method.corpus.datasets[0]).spec
 
     def pretrain_data(self, method: MethodEntry) -> Part:
         """Return fingerprints and case digests of a corpus, or what a file holds."""
@@ -86,7 +89,8 @@ class Parts:
                         "cases": ids.digest,
                     }
                     for task, ids in self.data.corpus(method.corpus)
-                ]
+                ],
+                **_rules(method.corpus.spec),
             }
 
         return self._once(("corpus", method.name), build)
@@ -168,6 +172,18 @@ def _regions(spec: TaskSpec) -> dict[str, Any]:
     """Return what identities say of regions: nothing of a task that has none."""
     regions = [list(values) for values in spec.region_values]
     return {"regions": regions} if regions else {}
+
+
+def _rules(corpus: CorpusSpec) -> dict[str, Any]:
+    """Return the rules of a corpus that are followed once its voxels are there."""
+    rules: dict[str, Any] = {}
+    if corpus.channels == "split":
+        rules["channels"] = corpus.channels
+    if corpus.min_slices is not None:
+        rules["min_slices"] = corpus.min_slices
+    if corpus.exclude_content:
+        rules["exclude_content"] = sorted(corpus.exclude_content)
+    return rules
 
 
 def identity(

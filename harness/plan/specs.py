@@ -53,8 +53,9 @@ class Specs:
         """Return the tasks whose data a node reads. KeyError for a foreign key."""
         if key in self.pretrainings:
             corpus = self.methods[self.pretrainings[key].method].corpus
-            sources = corpus.spec.sources if corpus is not None else ()
-            return tuple(source.task for source in sources)
+            if corpus is None:
+                return ()
+            return tuple(name for name, _ in self.data.corpus(corpus))
         cell = self.adapts.get(key) or self.evaluates[key]
         return (cell.task,)
 
@@ -173,7 +174,7 @@ class Specs:
             "method": method.name,
             "encoder": method.encoder_kind,
             "tier": self.matrix.tier,
-            "corpus": method.corpus.name if method.corpus else None,
+            "corpus": method.corpus.label if method.corpus else None,
             **labels,
         }
 

@@ -17,8 +17,8 @@ from ..schema.task import TaskSpec
 from .explain import unknown, validated
 from .merging import merge
 from .modules import load_module
-from .taskfile import read_task
-from .yamlfile import Document, read_yaml, shown
+from .taskfile import read_extended, read_task
+from .yamlfile import Document, shown
 
 ContentKind = Literal["methods", "tasks", "corpora"]
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -83,11 +83,11 @@ class Content:
 
     def corpus(self, name: str) -> CorpusSpec:
         """Return the specification of a corpus. Raises as `task` does."""
-        document = read_yaml(self.file("corpora", name))
+        document = read_extended(self.file("corpora", name), "corpus")
         spec = validated(CorpusSpec, document)
         if spec is not None:
             for index, source in enumerate(spec.sources):
-                if source.task not in self.names("tasks"):
+                if source.task and source.task not in self.names("tasks"):
                     sentence = unknown("task", source.task, self.names("tasks"))
                     document.mistake(("sources", index, "task"), sentence)
         if spec is None or document.mistakes:

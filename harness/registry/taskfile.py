@@ -1,4 +1,4 @@
-"""A task file with what it takes from other files: `extends`, and lists of a split."""
+"""Task and corpus files with what they take from others: `extends`, lists of a split."""
 
 from __future__ import annotations
 
@@ -15,11 +15,25 @@ _SIDES = ("train", "val", "test")
 
 
 def read_task(path: Path) -> Document:
-    """Read a task file; what it does not say is taken from the file it extends.
+    """Read a task file with what it extends and the lists that its split names.
+
+    Raises as read_extended does.
+    """
+    document = read_extended(path, "task")
+    try:
+        document.data = with_lists(document.data, path.parent)
+    except UserError as error:
+        document.mistake(("split", "file"), str(error))
+    return document
+
+
+def read_extended(path: Path, kind: str) -> Document:
+    """Read a file; what it does not say is taken from the file that it extends.
 
     `extends: NAME` means NAME.yaml in the same folder; a file whose name starts with '_'
-    is no task of its own, only what a family of tasks has in common. Mappings are merged
-    key by key. Raises as read_yaml does, and Mistakes for a base that is not there.
+    is nothing of its own, only what a family has in common. Mappings are merged key by
+    key. kind: what messages call it. Raises as read_yaml does, and Mistakes for a base
+    that is not there.
     """
     document = read_yaml(path)
     seen = [path]
@@ -27,17 +41,13 @@ def read_task(path: Path) -> Document:
         names = sorted(each.stem for each in path.parent.glob("*.yaml"))
         known = path.parent / f"{base}.yaml"
         if base not in names:
-            document.mistake(("extends",), unknown("task", str(base), names))
+            document.mistake(("extends",), unknown(kind, str(base), names))
         elif known in seen:
             document.mistake(("extends",), f"extends: {path.stem} extends itself")
         if document.mistakes:
             raise Mistakes(document.mistakes)
         seen.append(known)
         document.data = merge(read_yaml(known).data, document.data)
-    try:
-        document.data = with_lists(document.data, path.parent)
-    except UserError as error:
-        document.mistake(("split", "file"), str(error))
     return document
 
 

@@ -49,7 +49,8 @@ def pretrain(node: Node) -> None:
     streams = Streams.of_pretraining(node.key)
     labels = settings.get("source")
     source = None if labels is None else LabelledSource(**labels)
-    regions = Regions(open_sources(node), own, source)
+    one_channel = "channels" in node.identity["data"]
+    regions = Regions(open_sources(node), own, source, one_channel=one_channel)
     method = build_method(kind, own, channels, streams.rng("init"), source)
     method = method.to(node.device)
     if stage := node.identity["inputs"].get("init"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,19 +26,43 @@ class Drawn(NamedTuple):
 
 def open_sources(node: Node) -> list[Source]:
     """Open what a pretrain node is trained on."""
-    planned = node.identity["data"]["sources"]
+    rules = node.identity["data"]
+    planned = rules["sources"]
     listed = node.where["cases"]["sources"]
     opened = []
     for source, ids in zip(planned, listed, strict=True):
         data = node.open(str(source["task"]), str(source["fingerprint"]))
-        if data.cached.channels != node.identity["settings"]["channels"]:
+        split = "channels" in rules
+        if not split and data.cached.channels != node.identity["settings"]["channels"]:
             msg = (
                 f"task {data.name!r} has {data.cached.channels} channels, other than the "
                 "first source of the corpus: pretrain on sources with equal channels"
             )
             raise DataError(msg)
-        opened.append((data, data.check(ids["cases"])))
+        opened.append((data, _kept(data, data.check(ids["cases"]), rules)))
+    opened = [(data, ids) for data, ids in opened if ids]
+    if not opened:
+        msg = (
+            "no volume of the corpus is left by its min_slices and exclude_content: "
+            "leave out fewer"
+        )
+        raise DataError(msg)
     return opened
+
+
+def _kept(data: TaskData, ids: list[str], rules: Mapping[str, Any]) -> list[str]:
+    """Return the ids whose voxels a corpus takes by its rules."""
+    fewest = int(rules.get("min_slices", 1))
+    excluded = frozenset(rules.get("exclude_content", ()))
+    if fewest == 1 and not excluded:
+        return ids
+    cached = data.cached
+    places = {case_id: cached.index_of(case_id) for case_id in ids}
+    return [
+        case_id
+        for case_id, i in places.items()
+        if cached.slices(i) >= fewest and excluded.isdisjoint(cached.contents(i))
+    ]
 
 
 class Regions:
@@ -46,6 +70,7 @@ class Regions:
 
     labels: what the labels are that come with them, where the method learns from labels
     (of one source); its SupervisedSettings say how many regions show a structure.
+    one_channel: each region is of one channel of its case, drawn anew.
     """
 
     def __init__(
@@ -53,6 +78,8 @@ class Regions:
         sources: Sequence[Source],
         settings: MethodSettings,
         labels: LabelledSource | None,
+        *,
+        one_channel: bool = False,
     ) -> None:
         self._sources = sources
         self._labels = labels
@@ -61,7 +88,14 @@ class Regions:
         if voxels and isinstance(settings, SupervisedSettings):
             foreground = settings.foreground
         self._samplers = [
-            CropSampler(data.cached, ids, settings.region, foreground, labels=voxels)
+            CropSampler(
+                data.cached,
+                ids,
+                settings.region,
+                foreground,
+                labels=voxels,
+                one_channel=one_channel,
+            )
             for data, ids in sources
         ]
         self._shares = torch.tensor([float(len(ids)) for _, ids in sources])

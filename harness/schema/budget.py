@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-TaskKind = Literal["segmentation", "classification"]
+# unlabelled: images of a corpus that belong to no task
+TaskKind = Literal["segmentation", "classification", "unlabelled"]
 
 _SHOT = re.compile(r"^\s*(\d+)\s*-?\s*shots?\s*$", re.IGNORECASE)
 _TOTAL = re.compile(r"^\s*n\s*=\s*(\d+)\s*$", re.IGNORECASE)

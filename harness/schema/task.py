@@ -180,6 +180,11 @@ class TaskSpec(Closed):
 
     @model_validator(mode="after")
     def _is_whole(self) -> TaskSpec:
+        if self.kind == "unlabelled":
+            if self.structures or self.target or self.metrics:
+                msg = "unlabelled data have no structures, target or metrics"
+                raise ValueError(msg)
+            return self
         if self.kind == "segmentation":
             values = sorted(self.structures.values())
             if values != list(range(1, len(values) + 1)) or not values:

@@ -202,6 +202,7 @@ def _append(
         "label": None if case.label is None else streams["label"].tell(),
         "native": None if case.native is None else streams["native"].tell(),
         "points": {},
+        "contents": list(case.contents),
     }
     _put(streams["image"], case.image)
     if case.label is not None:

@@ -101,6 +101,16 @@ class CachedDataset:
             for value, (start, count) in self._cases[i]["points"].items()
         }
 
+    def slices(self, i: int) -> int:
+        """Return the file's voxels along the axis of its widest spacing, or its last."""
+        grid = self.grid(i)
+        axis = max(range(3), key=lambda k: (grid.native_spacing[k], k))
+        return grid.native_shape[axis]
+
+    def contents(self, i: int) -> tuple[str, ...]:
+        """Return a digest of each channel's voxels; () in caches of older versions."""
+        return tuple(self._cases[i].get("contents", ()))
+
     @staticmethod
     def to_unit(stored: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
         """Map stored steps to float32 in [0, 1]; the error is at most 1.53e-5."""

@@ -36,7 +36,8 @@ class CropSampler:
     ids: cases to draw from, each equally likely. foreground: probability that a crop is
     centred near a voxel of a structure, each structure of the case equally likely; the
     others lie anywhere inside. A volume smaller than `size` is padded with 0 on both
-    sides. labels=False spares reading label maps.
+    sides. labels=False spares reading label maps. one_channel: a crop is of one channel
+    of its case, each equally likely.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CropSampler:
         foreground: float = 0.0,
         *,
         labels: bool = True,
+        one_channel: bool = False,
     ) -> None:
         if not ids:
             msg = "crops need at least one case"
@@ -58,6 +60,7 @@ class CropSampler:
             raise DataError(msg)
         self.size = tuple(size)
         self.foreground = foreground
+        self.one_channel = one_channel
         self._ids = tuple(ids)
         positions = [cached.index_of(case_id) for case_id in ids]
         self._images = [cached.image(i) for i in positions]
@@ -77,7 +80,7 @@ class CropSampler:
         same amount whatever is drawn. part: which of the n are cut; the others cost
         nothing.
         """
-        count = 4 + len(self.size)  # decisions of a crop
+        count = 4 + len(self.size) + self.one_channel  # decisions of a crop
         draws = torch.rand((n, count), generator=rng, dtype=torch.float64).numpy()
         chosen = np.minimum(
             (draws[:, 0] * len(self._ids)).astype(int), len(self._ids) - 1
@@ -85,10 +88,14 @@ class CropSampler:
         drawn = tuple(self._ids[i] for i in chosen)
         draws, chosen, n = draws[part], chosen[part], len(drawn[part])
         # Empty, not zeros, and scaled while copying: memory traffic is what crops cost.
-        images = np.empty((n, self._images[0].shape[0], *self.size), dtype=np.float32)
+        channels = 1 if self.one_channel else self._images[0].shape[0]
+        images = np.empty((n, channels, *self.size), dtype=np.float32)
         labels = np.zeros((n, *self.size), dtype=np.uint8) if self._labels else None
         for k, i in enumerate(chosen):
             volume = self._images[i]
+            if self.one_channel:
+                channel = int(draws[k, -1] * len(volume))
+                volume = volume[channel : channel + 1]
             source, there = self._place(i, volume.shape[1:], draws[k])
             out = images[k][(slice(None), *there)]
             if out.size < images[k].size:

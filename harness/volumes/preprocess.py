@@ -7,7 +7,7 @@ Intensities in [0, 1] are stored as int16 steps of 1/32767, an error of at most 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ class Prepared:
     image: int16 (C, D, H, W); label: uint8 (D, H, W) on the same grid; native: the
     label on the file's grid where resampling changed it, else None;
     points: {structure: int16 (n, 3) voxels of it}. Of an image W is 1.
+    contents: of each channel the digest of its voxels, as `content` gives it.
     """
 
     grid: Grid
@@ -38,6 +39,7 @@ class Prepared:
     label: npt.NDArray[np.uint8] | None
     native: npt.NDArray[np.uint8] | None
     points: dict[int, npt.NDArray[np.int16]]
+    contents: tuple[str, ...] = ()
 
 
 def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
@@ -46,21 +48,36 @@ def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
     grid = plan_grid(raw.image.shape[1:], raw.affine, settings.spacing, settings.size)
     along = grid_taps(grid) if grid.resampled else None
     image = np.empty((raw.image.shape[0], *grid.shape), dtype=np.int16)
+    contents = []
     for channel, voxels in enumerate(raw.image):
         low, high = intensity_range(voxels, settings.intensity, case_id)
         turned = turn(voxels, grid)
+        contents.append(content(turned))
         if settings.size is not None:
             turned = _smoothed(turned, grid)
         moved = turned if along is None else resample(turned, along)
         image[channel] = quantise(moved, low, high)
     if raw.label is None:
-        return Prepared(grid, image, None, None, {})
+        return Prepared(grid, image, None, None, {}, tuple(contents))
     turned = turn(raw.label, grid)
     label = np.ascontiguousarray(
         turned if along is None else resample_label(turned, along)
     )
     native = raw.label if grid.resampled else None
-    return Prepared(grid, image, label, native, structure_points(label, case_id))
+    points = structure_points(label, case_id)
+    return Prepared(grid, image, label, native, points, tuple(contents))
+
+
+def content(voxels: npt.NDArray[np.float32]) -> str:
+    """Return 32 hex digits that tell images apart by their voxels in canonical order.
+
+    Equal for one image in two files of whatever format, compression, number type or
+    orientation; resampled or rescaled copies have other digits.
+    """
+    plain = np.ascontiguousarray(voxels, dtype=np.float32) + np.float32(0)  # -0 is 0
+    digest = blake2b(str(plain.shape).encode(), digest_size=16)
+    digest.update(plain.data)
+    return digest.hexdigest()
 
 
 def _as_volume(raw: RawCase, settings: Preprocess) -> tuple[RawCase, Preprocess]:

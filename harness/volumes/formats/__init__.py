@@ -114,7 +114,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
 
 
 def _target_fault(spec: TaskSpec, ref: CaseRef) -> str | None:
-    if spec.kind == "segmentation":
+    if spec.kind != "classification":
         return None
     if ref.target is None:
         return f"case {ref.case_id!r} has no class, which a classification task needs"
