@@ -19,7 +19,7 @@ from .tasks import Corpora
 _KEYS: dict[Role, frozenset[str]] = {
     "pretrained": frozenset({"corpus", "init", "allow_overlap"}),
     "supervised": frozenset({"source", "init", "allow_overlap"}),
-    "checkpoint": frozenset({"weights", "sha256"}),
+    "checkpoint": frozenset({"weights", "sha256", "allow_overlap"}),
 }
 _WHY = {
     "corpus": "is not pretrained",

@@ -1,23 +1,50 @@
-"""Patients of a task whose labels a method has seen before it is adapted to the task.
+"""What a method has seen of a task before it is adapted to it.
 
-A method that learnt from labels is compared with others on patients that it has not met.
-Where it has, that is refused, or, with `allow_overlap: true`, its cells are marked: they
-are an upper bound, and no ranking holds them (METHODS 1.2).
+Methods are compared on patients that they have not met. Where one was pretrained on test
+images of a task, or learnt from labels of the task's patients, that is refused; with
+`allow_overlap: true` its cells are marked instead (METHODS 1.2 and 3). Patients are
+compared by id within a dataset, images of different datasets by the digests of their
+voxels, and what neither can tell is declared under `overlaps` in files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from ..matrix.matrix import Matrix, MethodEntry
+from ..matrix.matrix import Matrix, MethodEntry, TaskEntry, task_of
 from ..schema.errors import DataError
 from ..schema.formats import GeneratedFormat
 from ..schema.task import TaskSpec
+from ..volumes.cache import contents_of
 from .data import Data, Listing
 
-UPPER_BOUND = "upper bound"  # in the column `overlap`
+# In the column `overlap`.
+UPPER_BOUND = "upper bound"
+SEEN = "seen in pretraining"
 _SHOWN = 3
+
+
+class Shared(NamedTuple):
+    """What a method has seen of a task: patients, cases of equal voxels, or why."""
+
+    patients: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
+
+    def text(self, place: str, task: str) -> str:
+        """Return what is shared as a clause; place: 'NAME' or 'the test side of NAME'."""
+        parts = []
+        if self.patients:
+            parts.append(f"{_listed(self.patients, 'patients')} are in {place} too")
+        if self.cases:
+            found = _listed(self.cases, "images")
+            parts.append(f"{found} are those of {place}, voxel by voxel")
+        if self.declared:
+            why = "; ".join(self.declared)
+            parts.append(f"it is known to share images with {task} ({why})")
+        return ", and ".join(parts)
 
 
 def shared_patients(
@@ -37,73 +64,175 @@ def shared_patients(
 
 
 def _origin(spec: TaskSpec) -> tuple[Any, ...]:
-    """Return what tells datasets apart: the folder, or the generator and its seed."""
+    """Return what tells datasets apart: a folder or file, a generator and its seed."""
     found = spec.format
     if isinstance(found, GeneratedFormat):
         return ("generated", found.generator, found.seed)
-    folder = getattr(found, "folder", None)
-    return (folder,) if folder else (found.model_dump_json(),)
+    return (found.place,)
 
 
 class Overlaps:
-    """Which cells of a matrix are adapted to patients seen with their labels."""
+    """Which cells of a matrix are adapted to what their method has seen."""
 
     def __init__(self, matrix: Matrix, data: Data) -> None:
         self._matrix = matrix
         self._data = data
         self._found: dict[tuple[str, str], str | None] = {}
+        # dataset: case id: digests of its channels, of those that are cached
+        self._contents: dict[str, Mapping[str, frozenset[str]]] = {}
 
     def of(self, method: MethodEntry, task: str) -> str | None:
         """Return what the column `overlap` says of a method's cells on a task."""
         place = (method.name, task)
         if place not in self._found:
-            seen = any(self.patients(each, task) for each in _taught(method))
-            self._found[place] = UPPER_BOUND if seen else None
+            seen = [
+                each.role for each in _lineage(method) if any(self.seen(each, task))
+            ]
+            mark = None
+            if seen:
+                mark = UPPER_BOUND if "supervised" in seen else SEEN
+            self._found[place] = mark
         return self._found[place]
 
-    def patients(self, taught: MethodEntry, task: str) -> tuple[str, ...]:
-        """Return the patients of a task that a supervised method learnt from."""
-        assert taught.corpus is not None
-        found: set[str] = set()
-        for source, ids in self._data.corpus(taught.corpus):
-            shared = shared_patients(
-                self._data.listing(source), ids.ids, self._data.listing(task)
+    def seen(self, method: MethodEntry, task: str) -> Shared:
+        """Return what one trained or imported method has seen of a task.
+
+        Of a supervised one all patients of the task count, whose labels it knows; of
+        the others test cases do.
+        """
+        target = self._data.listing(task)
+        if method.corpus is None:
+            why = target.spec.overlaps.get(method.name) or target.spec.overlaps.get(
+                method.stem
             )
-            found.update(shared)
-        return tuple(sorted(found))
+            return Shared(declared=(why,) if why else ())
+        cases = target.cases or ()
+        if method.role != "supervised":
+            test = set(self._data.side(task, "test", 0).ids)
+            cases = tuple(ref for ref in cases if ref.case_id in test)
+            target = Listing(target.spec, target.fingerprint, cases)
+        patients: set[str] = set()
+        equal: set[str] = set()
+        declared: dict[str, None] = {}
+        for source, ids in self._data.corpus(method.corpus):
+            listing = self._data.listing(source)
+            patients.update(shared_patients(listing, ids.ids, target))
+            names = {ref.case_id for ref in cases}
+            equal.update(self._equal(source, ids.ids, task, names))
+            why = _declared(source, listing.spec, task, target.spec)
+            declared.update({why: None} if why else {})
+        return Shared(tuple(sorted(patients)), tuple(sorted(equal)), tuple(declared))
+
+    def _equal(
+        self, source: str, ids: Iterable[str], task: str, cases: Iterable[str]
+    ) -> Iterator[str]:
+        """Yield the cases of a task that have the voxels of a case of a source."""
+        mine, theirs = self._contents.get(source), self._contents.get(task)
+        if not mine or not theirs or _is_same(source, task, self._data):
+            return
+        known = frozenset().union(*(mine.get(case_id, ()) for case_id in ids))
+        for case_id in cases:
+            if not known.isdisjoint(theirs.get(case_id, ())):
+                yield case_id
+
+    def compare(self, results: Path) -> None:
+        """Compare the voxels of datasets that are cached; refuse as `refuse` does."""
+        names = {task.name for task in self._matrix.tasks}
+        for method in self._trained():
+            assert method.corpus is not None
+            names.update(name for name, _ in self._data.corpus(method.corpus))
+        for name in names - self._contents.keys():
+            mark = self._data.listing(name).fingerprint
+            found = contents_of(results / f"cache/data/{mark[:16]}")
+            if found is not None:
+                self._contents[name] = found
+        self._found.clear()
+        self.refuse()
 
     def refuse(self) -> None:
-        """Raise DataError where patients are shared and the entry does not allow it."""
+        """Raise DataError where something was seen and no entry allows it."""
         faults = [
-            f"{taught.name} learns from the labels of {taught.corpus.name}, and "
-            f"{_listed(shared)} are in {task.name} too: name another source, or set "
-            f"'allow_overlap: true', and its scores are marked {UPPER_BOUND!r} and left "
-            "out of rankings"
+            _fault(seen, method, task, shared)
             for method in self._matrix.methods
-            for taught in _taught(method)
-            if not (taught.allow_overlap or method.allow_overlap) and taught.corpus
+            for seen in _lineage(method)
+            if not _is_allowed(seen, method)
             for task in self._matrix.tasks
-            if (shared := self.patients(taught, task.name))
+            if any(shared := self.seen(seen, task.name))
         ]
         if faults:
             raise DataError("\n".join(dict.fromkeys(faults)))
 
+    def _trained(self) -> Iterator[MethodEntry]:
+        for method in self._matrix.methods:
+            yield from (each for each in _lineage(method) if each.corpus is not None)
+
 
 def refuse_overlaps(matrix: Matrix) -> None:
-    """Refuse as `Overlaps.refuse` does; no data is listed where nothing is taught."""
-    if any(True for method in matrix.methods for _ in _taught(method)):
+    """Refuse as `Overlaps.refuse` does.
+
+    No data is listed where nothing is taught and no file declares an overlap.
+    """
+    taught = any(
+        each.role == "supervised"
+        for method in matrix.methods
+        for each in _lineage(method)
+    )
+    specs = (*matrix.corpus_tasks.values(), *(task.spec for task in matrix.tasks))
+    if taught or any(spec.overlaps for spec in specs):
         Overlaps(matrix, Data(matrix)).refuse()
 
 
-def _taught(method: MethodEntry) -> Iterator[MethodEntry]:
-    """Yield the supervised methods that an entry is, starts from, or joins."""
-    if method.role == "supervised":
+def _fault(
+    seen: MethodEntry, method: MethodEntry, task: TaskEntry, shared: Shared
+) -> str:
+    if seen.role == "supervised":
+        assert seen.corpus is not None
+        return (
+            f"{seen.name} learns from the labels of {seen.corpus.name}, and "
+            f"{shared.text(task.name, task.name)}: name another source, or set "
+            f"'allow_overlap: true', and its scores are marked {UPPER_BOUND!r} and left "
+            "out of rankings"
+        )
+    clause = shared.text(f"the test side of {task.name}", task.name)
+    if seen.corpus is None:
+        return (
+            f"{seen.name} was pretrained by others, and {clause}: set 'allow_overlap: "
+            f"true' for it, and its scores are marked {SEEN!r}"
+        )
+    return (
+        f"{seen.name} is pretrained on {seen.corpus.name}, and {clause}: leave them out "
+        f"of the corpus, or set 'allow_overlap: true' for {method.name}, and its scores "
+        f"are marked {SEEN!r}"
+    )
+
+
+def _is_allowed(seen: MethodEntry, method: MethodEntry) -> bool:
+    corpus = seen.corpus is not None and seen.corpus.spec.allow_overlap
+    return seen.allow_overlap or method.allow_overlap or corpus
+
+
+def _declared(source: str, one: TaskSpec, task: str, other: TaskSpec) -> str | None:
+    """Return why two datasets are known to share images, as one of their files says."""
+    name = task_of(source)
+    if name == task:
+        return None
+    return other.overlaps.get(name) or one.overlaps.get(task)
+
+
+def _is_same(source: str, task: str, data: Data) -> bool:
+    """Whether ids tell more: both are the same images, divided in the same way."""
+    return task_of(source) == task and data.listing(source).cases is not None
+
+
+def _lineage(method: MethodEntry) -> Iterator[MethodEntry]:
+    """Yield the entries with weights of their own that an entry is made of."""
+    if method.is_published:
         yield method
     for earlier in (*([method.init] if method.init else []), *method.members):
-        yield from _taught(earlier)
+        yield from _lineage(earlier)
 
 
-def _listed(patients: tuple[str, ...]) -> str:
-    some = ", ".join(patients[:_SHOWN])
-    more = ", ..." if len(patients) > _SHOWN else ""
-    return f"{len(patients)} of its patients ({some}{more})"
+def _listed(names: tuple[str, ...], what: str) -> str:
+    some = ", ".join(names[:_SHOWN])
+    more = ", ..." if len(names) > _SHOWN else ""
+    return f"{len(names)} of its {what} ({some}{more})"

@@ -29,6 +29,7 @@ def prepare_data(
 ) -> list[str]:
     """Cache the datasets that `jobs` need; return the tasks that were not cached yet.
 
+    Then the voxels of corpora are compared with those of test sides.
     results: the results folder; workers: threads that read cases. Raises DataError with
     the faults of the first dataset that has any; nothing of it is left on disk.
     """
@@ -50,6 +51,7 @@ def prepare_data(
             msg = f"{dataset.root or f'task {task!r}'}: {error}"
             raise DataError(msg) from error
         prepared.append(task)
+    plan.overlaps.compare(results)
     return prepared
 
 

@@ -183,6 +183,18 @@ def open_cache(folder: Path) -> CachedDataset:
     return CachedDataset(folder)
 
 
+def contents_of(folder: Path) -> dict[str, frozenset[str]] | None:
+    """Return the digests of each case's channels; None where there is no cache.
+
+    Of a cache that an older version wrote, cases have none.
+    """
+    try:
+        index = _read_index(folder)
+    except DataError:
+        return None
+    return {case["id"]: frozenset(case.get("contents", ())) for case in index["cases"]}
+
+
 def _map(path: Path, dtype: type[Any]) -> npt.NDArray[Any]:
     if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype=dtype)
