@@ -87,18 +87,15 @@ def validated_by(
     """Return the sides of a fold: part `fold` of what is not test validates."""
     if rule.folds == "hash":
         hashed = hasher(name, rule.seed, "fold")
-
-        def part(group: str) -> int:
-            return int(hashed(group) * folds)
-
+        groups = {ref.group_id for ref, side in given if side != "test"}
+        part = {group: int(hashed(group) * folds) for group in groups}
     else:
         dealt = _dealt((ref for ref, side in given if side != "test"), name, rule.seed)
-        number = {group: at % folds for at, group in enumerate(dealt)}
-        part = number.__getitem__
+        part = {group: at % folds for at, group in enumerate(dealt)}
     return [
         (ref, side)
         if side == "test"
-        else (ref, "val" if part(ref.group_id) == fold else "train")
+        else (ref, "val" if part[ref.group_id] == fold else "train")
         for ref, side in given
     ]
 
@@ -170,8 +167,9 @@ def _listed(
 ) -> Sided:
     """Follow the lists; a case's own id goes before its patient's."""
     named: dict[str, Side] = {}
-    for side, ids in (("train", rule.train), ("val", rule.val), ("test", rule.test)):
-        named.update(dict.fromkeys(ids, side))
+    named.update(dict.fromkeys(rule.train, "train"))
+    named.update(dict.fromkeys(rule.val, "val"))
+    named.update(dict.fromkeys(rule.test, "test"))
     found: Sided = []
     used: set[str] = set()
     for ref in ordered:

@@ -24,14 +24,14 @@ seeds: [0]
 # Images by number of the case, of one value elsewhere than in one voxel.
 PAINTER = GENERATOR.replace(
     "    raise NotImplementedError",
-    '''    import numpy as np
+    """    import numpy as np
     from harness.volumes.raw import RawCase
     number = int(case.case_id[-5:]) + 1000 * (seed % 5)
     image = np.zeros((1, 8, 8, 8), np.float32)
     image.reshape(-1)[number % 512] = 1 + number
     label = np.zeros((8, 8, 8), np.uint8)
     label[0, 0, :2] = [1, 2]
-    return RawCase(image, label, np.eye(4))''',
+    return RawCase(image, label, np.eye(4))""",
 )
 
 
@@ -76,10 +76,14 @@ def test_patients_of_the_test_side_are_refused_or_marked(bench):
 
 
 def test_a_corpus_can_allow_it_or_leave_the_cases_out(bench):
-    corpus_of(bench, "open", "title: o\nallow_overlap: true\nsources: [{task: again}]\n")
+    corpus_of(
+        bench, "open", "title: o\nallow_overlap: true\nsources: [{task: again}]\n"
+    )
     assert marks(planned(bench, "open")) == {"seen in pretraining"}
     test = [f"patient{i:05d}" for i in range(20) if i % 10 > 7]
-    corpus_of(bench, "apart", f"title: o\nexclude: {test}\nsources: [{{task: again}}]\n")
+    corpus_of(
+        bench, "apart", f"title: o\nexclude: {test}\nsources: [{{task: again}}]\n"
+    )
     assert marks(planned(bench, "apart")) == {None}
 
 
