@@ -72,7 +72,8 @@ def cases(
     labels: whether they have a label map in place of a class.
     """
     stamp = f"phantom_lesions v{VERSION} seed {seed}"
-    sides: list[Side] = ["train"] * train + ["val"] * val + ["test"] * test
+    counts: dict[Side, int] = {"train": train, "val": val, "test": test}
+    sides = [side for side, count in counts.items() for _ in range(count)]
     listed = []
     for number, side in enumerate(sides):
         case_id = f"lesion_{number:04d}"

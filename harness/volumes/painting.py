@@ -198,7 +198,11 @@ def majority_blocks(fine: Labels, factor: int, labels: int) -> Labels:
 
 
 def correlated_noise(
-    rng: np.random.Generator, shape: tuple[int, ...], *, sigma: Triple, sd: float
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    *,
+    sigma: tuple[float, ...],
+    sd: float,
 ) -> F32:
     """Return Gaussian noise of standard deviation `sd`, smoothed by `sigma` voxels."""
     white = rng.standard_normal(shape, dtype=np.float32)

@@ -76,6 +76,13 @@ def _series(folder: Path, name: str) -> Stored:
     if not images:
         msg = f"{name}: holds no DICOM images"
         raise DataError(msg)
+    kinds = {one.file_meta.get("MediaStorageSOPClassUID") for _, one in images}
+    for file, one in zip(files, slices, strict=True):
+        if "Rows" not in one and one.file_meta.get("MediaStorageSOPClassUID") in kinds:
+            msg = (
+                f"{name}/{file.name}: the file is truncated; copy or download it again"
+            )
+            raise DataError(msg)
     _check_one_series([one for _, one in images], name)
     if len(images) == 1:
         msg = f"{name}: holds one slice, which is no volume"

@@ -1,7 +1,7 @@
 """Label maps from RTSTRUCT contours and DICOM segmentations, on an image's own grid.
 
-Names in the file become values by `segments`; of structures that overlap the one that
-`segments` names later wins.
+Names in the file become values by `segments`; where structures overlap the larger value
+wins.
 """
 
 from __future__ import annotations
@@ -56,10 +56,13 @@ def read_drawn(
         msg = f"{name}: contours and segmentations are for volumes, not images"
         raise DataError(msg)
     header = read_header(path, name)
-    drawings = _contours if header.Modality == "RTSTRUCT" else _frames
-    found = dict(drawings(header, name))
+    found: dict[str, Contours | Frames]
+    if header.Modality == "RTSTRUCT":
+        found = dict(_contours(header, name))
+    else:
+        found = dict(_frames(header, name))
     label = np.zeros(tuple(sides), np.uint8)
-    for pattern, value in segments.items():
+    for pattern, value in sorted(segments.items(), key=lambda pair: pair[1]):
         chosen = [each for each in found if _is(each, pattern)]
         if not chosen:
             have = ", ".join(map(repr, found)) or "nothing"
@@ -172,21 +175,25 @@ def _frames(header: Any, name: str) -> Iterator[tuple[str, Frames]]:
                 if number in found:
                     found[int(number)].frames.append((frame == number, affine))
             continue
-        number = int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        named = _group(own, shared, "SegmentIdentificationSequence")
+        number = int(named.ReferencedSegmentNumber)
         found[number].frames.append((frame.astype(np.bool_), affine))
     for number, frames in found.items():
         yield labels[number], frames
 
 
+def _group(own: Any, shared: Any, name: str) -> Any:
+    """Return what is said of a frame, or of all frames."""
+    return (own.get(name) or shared.get(name))[0]
+
+
 def _frame_affine(own: Any, shared: Any) -> Affine:
     """Return the affine (4, 4) from columns, rows of a frame to mm in R, A, S."""
-
-    def of(group: str) -> Any:
-        return (own.get(group) or shared.get(group))[0]
-
-    six = np.asarray(of("PlaneOrientationSequence").ImageOrientationPatient, float)
-    place = np.asarray(of("PlanePositionSequence").ImagePositionPatient, float)
-    rows, columns = map(float, of("PixelMeasuresSequence").PixelSpacing)
+    turned = _group(own, shared, "PlaneOrientationSequence").ImageOrientationPatient
+    placed = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
+    measures = _group(own, shared, "PixelMeasuresSequence").PixelSpacing
+    six, place = np.asarray(turned, np.float64), np.asarray(placed, np.float64)
+    rows, columns = map(float, measures)
     affine = np.eye(4)
     affine[:3, 0] = six[:3] * columns * _TO_RAS
     affine[:3, 1] = six[3:] * rows * _TO_RAS

@@ -99,10 +99,11 @@ def _from_folders(
     ending = str(content.get("file_ending") or ".nii.gz")
     found: dict[str, _Found] = {}
     tested = (root / "labelsTs").is_dir()
-    for images, labels, side in (
+    folders: tuple[tuple[str, str, Side | None], ...] = (
         ("imagesTr", "labelsTr", "train" if tested else None),
         ("imagesTs", "labelsTs", "test"),
-    ):
+    )
+    for images, labels, side in folders:
         if side == "test" and not tested:
             continue
         named: defaultdict[str, dict[int, str]] = defaultdict(dict)

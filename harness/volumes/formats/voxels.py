@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
@@ -46,9 +47,10 @@ def _image(
         if number == 0:
             affine = stored.affine
         else:
+            part, own = _turned(part, stored.affine, affine)
             sides = part.shape[1:]
             check_same_shape(parts[0].shape[1:], sides, names[0], name, "channel")
-            check_same_affine(affine, stored.affine, sides, (names[0], name), "channel")
+            check_same_affine(affine, own, sides, (names[0], name), "channel")
         parts.append(part)
     return (parts[0] if len(parts) == 1 else np.concatenate(parts)), affine
 
@@ -73,9 +75,30 @@ def _label(
             f"{image_name} has {len(sides)} {sides}; store a label of the same grid"
         )
         raise DataError(msg)
+    values, own = _turned(values, stored.affine, affine)
     check_same_shape(sides, values.shape, image_name, name)
-    check_same_affine(affine, stored.affine, sides, (image_name, name))
+    check_same_affine(affine, own, sides, (image_name, name))
     return label_map(values, spec, name)
+
+
+def _turned(
+    array: npt.NDArray[Any],
+    affine: npt.NDArray[np.float64],
+    image: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Return the last three axes in the order and direction of an image's, and the affine.
+
+    A mask of a DICOM series often comes with its slices or rows the other way round.
+    """
+    if array.ndim < 3 or np.allclose(affine, image) or not np.linalg.det(affine):
+        return array, affine
+    turns = nib.orientations.io_orientation(np.linalg.inv(image) @ affine)
+    if np.isnan(turns).any() or (turns == [[0, 1], [1, 1], [2, 1]]).all():
+        return array, affine
+    back = nib.orientations.inv_ornt_aff(turns, array.shape[-3:])
+    last = np.moveaxis(array, 0, -1) if array.ndim == 4 else array  # channels last
+    moved = nib.orientations.apply_orientation(last, turns)
+    return (np.moveaxis(moved, -1, 0) if array.ndim == 4 else moved), affine @ back
 
 
 def label_map(
