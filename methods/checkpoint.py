@@ -53,7 +53,7 @@ class CheckpointSettings(BaselineSettings):
     merging: Merging | None = Field(
         None,
         description="of layout swin, which no file tells: trained with MONAI 1.5 or "
-        "later, an earlier one, or SMIT's code (METHODS 0)",
+        "later, an earlier one, or TransMorph's code, as SMIT (METHODS 0)",
     )
     share: float = Field(
         1.0, gt=0, le=1,
@@ -92,7 +92,7 @@ class CheckpointSettings(BaselineSettings):
         if self.merging is None:
             msg = (
                 "no file tells how its merges join corners: say merging: monai (trained "
-                "with 1.5 or later), monai_legacy (before 1.5) or smit"
+                "with 1.5 or later), monai_legacy (before 1.5) or transmorph (as SMIT)"
             )
             raise ValueError(msg)
         legacy = getattr(self.encoder, "merging", "corners") == "legacy"

@@ -34,8 +34,11 @@ def add_parser(commands: Any) -> None:
     add("ls", "say which tasks of the benchmark have their data", data_ls)
     part = add("check", "read every case of a task and report every fault", data_check)
     part.add_argument("task", metavar="TASK")
-    part = add("fetch", "download what a task's publisher offers openly", data_fetch)
-    part.add_argument("task", metavar="TASK")
+    text = "download what a task's publisher offers openly, or a method's weights"
+    part = add("fetch", text, data_fetch)
+    part.add_argument(
+        "task", metavar="TASK", help="a task, or a method of the benchmark"
+    )
     part.add_argument(
         "--to", type=Path, metavar="DIR",
         help="folder to fetch into (default: data_root of the benchmark file, "
@@ -82,11 +85,13 @@ def data_check(args: argparse.Namespace) -> Exit:
 
 
 def data_fetch(args: argparse.Namespace) -> Exit:
-    """Download a task's files, or say where to get them."""
+    """Download a task's files or a method's weights, or say where to get them."""
+    from ..registry.weights import fetch_weights
     from ..volumes.fetch import fetch
 
     matrix = open_matrix(args)
-    spec = _spec(matrix, args.task)
+    method = matrix.stages.get(args.task)
+    weights = method.weights if method is not None else None
     root = args.to if args.to is not None else matrix.data_roots[0]
     live = sys.stderr.isatty()
 
@@ -95,7 +100,10 @@ def data_fetch(args: argparse.Namespace) -> Exit:
             of = f" of {size(total)}" if total else ""
             sys.stderr.write(f"\r{path.name}: {size(done)}{of}      ")
 
-    paths = fetch(spec, root, show)
+    if weights is not None:
+        paths = [fetch_weights(weights, show)]
+    else:
+        paths = fetch(_spec(matrix, args.task), root, show)
     if live:
         sys.stderr.write("\n")
     if args.json:

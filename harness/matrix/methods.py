@@ -227,7 +227,8 @@ def _refuse_twins(entries: Sequence[tuple[Chain, MethodEntry]]) -> None:
             spec = entry.corpus.spec if entry.corpus else None
             corpus = spec.model_dump(mode="json", exclude={"title"}) if spec else None
             earlier = [each.name for each in (entry.init, *entry.members) if each]
-            file = entry.weights and (entry.weights.sha256 or str(entry.weights.path))
+            held = entry.weights
+            file = (held.sha256 or str(held.path)) if held is not None else None
             identity = canonical_json(
                 [entry.stem, dict(entry.settings), corpus, earlier, file]
             )

@@ -18,13 +18,14 @@ from ..schema.errors import DataError
 from .settings import AnySettings
 
 Layout = Literal["own", "swin", "vit", "resnet"]
-Merging = Literal["monai", "monai_legacy", "smit"]
+Merging = Literal["monai", "monai_legacy", "transmorph"]
 
 # How a file's merge joins the eight corners; a corner counts in binary, the last axis
-# fastest, as ours do. METHODS 0; MONAI's changelog 1.5 (#8285); SMIT's released code.
+# fastest, as ours do. METHODS 0; MONAI's changelog 1.5 (#8285); TransMorph's and
+# SMIT's released code.
 CORNERS: Mapping[Merging, tuple[int, ...] | None] = {
     "monai": (0, 4, 2, 1, 6, 5, 3, 7),
-    "smit": (0, 4, 2, 1, 6, 3, 5, 7),
+    "transmorph": (0, 4, 2, 1, 6, 3, 5, 7),
     "monai_legacy": None,  # a network of its own: encoder {merging: legacy}
 }
 _IMAGE_CORNERS = (0, 2, 1, 3)  # MONAI's order of an image's, right in all versions
@@ -122,7 +123,7 @@ def _merges(
     inverse = [order.index(corner) for corner in range(len(order))]
     for name, tensor in found.items():
         if ".merge." in name and tensor.shape[-1] % len(order) == 0:
-            parts = tensor.unflatten(-1, (len(order), -1))
+            parts = tensor.reshape(*tensor.shape[:-1], len(order), -1)
             found[name] = parts[..., inverse, :].flatten(-2)
     return found
 
@@ -146,7 +147,7 @@ def _tokens(
         sides = (encoder.patch,) * encoder.dims
         voxels = torch.Size(sides).numel()
         if stem.shape[1] % voxels == 0:  # (C, p, p, p, channels), MONAI's perceptron
-            found["stem.weight"] = stem.unflatten(1, (*sides, -1)).movedim(-1, 1)
+            found["stem.weight"] = stem.reshape(len(stem), *sides, -1).movedim(-1, 1)
     return found
 
 

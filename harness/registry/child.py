@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from ..api import Method, cut, resolve
+from ..api import BaselineSettings, Method, cut, resolve
 from ..schema.errors import UserError
 from .explain import explain, unknown
 from .methods import load_method
@@ -87,6 +87,7 @@ def _resolved(method: type[Method], entry: dict[str, Any]) -> dict[str, Any]:
 def _fault(method: type[Method], file: dict[str, Any]) -> str | None:
     """Read a file of weights as its node will; return what is wrong with it, if any."""
     settings = method.Settings.model_validate(file["settings"])
+    assert isinstance(settings, BaselineSettings)  # it has an encoder to fill
     generator = torch.Generator().manual_seed(0)
     try:
         method(settings, file["channels"], generator).load(Path(file["path"]))

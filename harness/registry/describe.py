@@ -108,7 +108,9 @@ def describe(
     """
     asked = {
         "roots": [str(root) for root in content.roots],
-        "stems": sorted({*stems, *(each.stem for each in (*requests, *files))}),
+        "stems": sorted(
+            {*stems, *(one.stem for one in requests), *(one.stem for one in files)}
+        ),
         "entries": [each.to_json() for each in requests],
         "files": [asdict(each) for each in files],
     }

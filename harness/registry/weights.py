@@ -16,7 +16,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ..schema.errors import DataError
 from ..schema.identity import digest
+from ..schema.task import SourceFile
+from ..volumes.fetch import FetchProgress, fetch_file
 from .describe import cache_folder
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}\Z")
@@ -75,10 +78,28 @@ def _place(named: str, home: Path) -> tuple[Path, str | None]:
     return home / os.path.expanduser(named), None  # noqa: PTH111 - '~nobody' is kept
 
 
+def fetch_weights(weights: Weights, progress: FetchProgress | None = None) -> Path:
+    """Download the file of an entry to where it is looked for; return where it lies.
+
+    Raises DataError where the entry names a file of its own, and for what can go wrong
+    on the way.
+    """
+    if weights.url is None:
+        msg = f"{weights.path} is named by its path: there is nothing to fetch"
+        raise DataError(msg)
+    page = "the entry of the method" if weights.sha256 else None
+    file = SourceFile(
+        url=weights.url, path=weights.path.name, sha256=weights.sha256, digest_page=page
+    )
+    fetch_file(file, weights.path, progress)
+    return weights.path
+
+
 def file_digest(path: Path) -> str:
     """Return the sha256 of a file, hashed once as long as its size and time stay."""
     status = path.stat()
-    about = [str(path.resolve()), status.st_size, status.st_mtime_ns]
+    name = str(path.resolve())
+    about: list[str | int] = [name, status.st_size, status.st_mtime_ns]
     note = cache_folder() / "weights" / f"{digest(about)[:32]}.json"
     try:
         return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
@@ -89,7 +110,7 @@ def file_digest(path: Path) -> str:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         draft = note.with_name(f"{note.name}.{os.getpid()}")
-        draft.write_text(json.dumps({"sha256": found, "file": about[0]}))
+        draft.write_text(json.dumps({"sha256": found, "file": name}))
         draft.replace(note)
     except OSError:
         return found  # a cache that cannot be written is no error

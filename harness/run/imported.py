@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from ..api import Method, build_method
+from ..api import BaselineSettings, Method, build_method
 from ..schema.errors import DataError
 from . import ranks
 from .checkpoint import encoder_state, save_weights, write_json
@@ -30,6 +30,7 @@ def import_encoder(node: Node, kind: type[Method]) -> None:
     own = kind.Settings.model_validate(
         {name: value for name, value in settings.items() if name not in _ENGINE}
     )
+    assert isinstance(own, BaselineSettings)  # it has an encoder, as its role says
     path = Path(str(node.where["weights"]))
     _check(path, str(node.identity["data"]["weights"]))
     rng = Streams.of_pretraining(node.key).rng("init")

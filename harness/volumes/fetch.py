@@ -49,12 +49,20 @@ def fetch(
     for file in source.files:
         target = inside(data_root, file.path, file.url)
         if not is_unpacked(target):
-            with _disk_errors(target):
-                _fetch_file(file, target, progress)
-                if file.unpack != "no":
+            fetch_file(file, target, progress)
+            if file.unpack != "no":
+                with _disk_errors(target):
                     unpack(target, file.unpack)
         found.append(target)
     return found
+
+
+def fetch_file(
+    file: SourceFile, target: Path, progress: FetchProgress | None = None
+) -> None:
+    """Bring one file to `target`, resumed and checked. Raises DataError as `fetch`."""
+    with _disk_errors(target):
+        _fetch_file(file, target, progress)
 
 
 def _fetch_file(file: SourceFile, target: Path, progress: FetchProgress | None) -> None:

@@ -93,7 +93,7 @@ def test_smits_file_gives_the_same_features_through_other_corners(tmp_path):
     theirs = files.monai_swin(patch_norm=True, qkv_bias=False)
     encoder = {**SWIN, "patch_norm": True, "qkv_bias": False}
     method = made(
-        layout="swin", merging="smit", strip=("module.", "transformer."),
+        layout="swin", merging="transmorph", strip=("module.", "transformer."),
         encoder=encoder,
     )  # fmt: skip
     found = method.load(saved(tmp_path, files.as_smit(theirs)))
@@ -221,7 +221,7 @@ def test_a_head_that_is_not_there_is_left_out_and_said(tmp_path):
         ({**TANG, "merging": "monai_legacy"}, "need encoder: {merging: legacy}"),
         ({**TANG, "encoder": {**SWIN, "merging": "legacy"}}, "must not have it"),
         ({**TANG, "encoder": VIT}, "layout swin needs encoder swin"),
-        ({"layout": "vit", "merging": "smit", "encoder": VIT}, "is of layout swin"),
+        ({"layout": "vit", "merging": "transmorph", "encoder": VIT}, "is of layout swin"),
         ({"rules": (("(", ""),)}, "is no regular expression"),
         ({"encoder": {**SWIN, "intensity": (-1, 1),
                       "normalise": {"kind": "foreground"}}}, "remove one"),
