@@ -6,6 +6,7 @@ source, networks from `harness.nn`, a `loss` that reads like the paper's equatio
 smaller scale.
 """
 
+from .child import Child, ChildFailed, Requests, environment_of
 from .crops import ManyCropsSettings
 from .distillation import DistillationSettings, MultiCropSettings
 from .fusion import FusionSettings
@@ -24,24 +25,36 @@ from .method import (
     build_method,
 )
 from .resolve import cut, resolve
+from .system import Labels, Machine, Segmenter, System, SystemSettings
+from .system import Training as SystemTraining
 
 __all__ = [
     "BaselineSettings",
     "Batch",
+    "Child",
+    "ChildFailed",
     "DistillationSettings",
     "FusionSettings",
     "Imported",
     "LabelledSource",
+    "Labels",
     "Loss",
+    "Machine",
     "ManyCropsSettings",
     "Method",
     "MethodSettings",
     "MultiCropSettings",
     "OwnSettings",
+    "Requests",
+    "Segmenter",
     "Sides",
     "SupervisedSettings",
+    "System",
+    "SystemSettings",
+    "SystemTraining",
     "TwoViewSettings",
     "build_method",
     "cut",
+    "environment_of",
     "resolve",
 ]

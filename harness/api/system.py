@@ -1,0 +1,96 @@
+"""What a self-contained system is: training and prediction that are all its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..schema.budget import TaskKind
+from ..schema.roles import Role
+from ..schema.task import Closed, TaskSpec, Tier
+from ..schema.training import TrainingOptions
+from ..volumes.raw import RawCase
+
+Labels = npt.NDArray[np.uint8]
+
+
+class SystemSettings(Closed):
+    """Settings of a system: there is no encoder among them."""
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a system may use: a device, CPU threads, and a log for what it prints."""
+
+    device: torch.device
+    threads: int
+    log: Path
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a system.
+
+    read: returns a case by its id, on its file's own grid, with its label; train, val:
+    case ids; draft: a folder for large files and checkpoints, which the next attempt
+    finds again after this one was killed; model: a folder for what is to be published;
+    options: how often to save; say: takes a line for people; curve: takes split, step
+    and values; saved: to be called after each checkpoint, and with the number of steps
+    done where a training goes on from one.
+    """
+
+    spec: TaskSpec
+    read: Callable[[str], RawCase]
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    seed: int
+    machine: Machine
+    draft: Path
+    model: Path
+    options: TrainingOptions
+    say: Callable[[str], None]
+    curve: Callable[[str, int, Mapping[str, float]], None]
+    saved: Callable[[], None]
+    resumed: Callable[[int], None]
+
+
+class Segmenter(Protocol):
+    """A trained system, ready to label images."""
+
+    def labels(self, image: RawCase) -> Labels:
+        """Return uint8 (D, H, W) on the image's own grid; its label is not read."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes and files."""
+        ...
+
+
+class System(ABC):
+    """A method without an encoder. `kinds`: the kinds of task that it can do."""
+
+    Settings: ClassVar[type[SystemSettings]]
+    version: ClassVar[int]
+    dims: ClassVar[tuple[int, ...]] = (3,)
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation",)
+    role: ClassVar[Role] = "system"
+
+    def __init__(self, settings: SystemSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def train(self, work: Training) -> dict[str, Any]:
+        """Train, write the model, and return what was measured, for the runs table."""
+
+    @abstractmethod
+    def segmenter(self, model: Path, draft: Path, machine: Machine) -> Segmenter:
+        """Open what `train` wrote; draft: a folder for files that pass through."""
