@@ -25,8 +25,14 @@ from .method import (
     build_method,
 )
 from .resolve import cut, resolve
-from .system import Labels, Machine, Segmenter, System, SystemSettings
-from .system import Training as SystemTraining
+from .system import (
+    Labels,
+    Machine,
+    Segmenter,
+    System,
+    SystemSettings,
+    SystemTraining,
+)
 
 __all__ = [
     "BaselineSettings",

@@ -33,9 +33,7 @@ class Child:
     environment: added to this process's own; log: where it prints, appended to.
     """
 
-    def __init__(
-        self, script: Path, environment: Mapping[str, str], log: Path
-    ) -> None:
+    def __init__(self, script: Path, environment: Mapping[str, str], log: Path) -> None:
         paths = [str(_PACKAGE), os.environ.get("PYTHONPATH", "")]
         everything = {
             **os.environ,

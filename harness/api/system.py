@@ -14,17 +14,16 @@ import torch
 
 from ..schema.budget import TaskKind
 from ..schema.roles import Role
-from ..schema.task import Closed, TaskSpec, Tier
+from ..schema.task import TaskSpec
 from ..schema.training import TrainingOptions
 from ..volumes.raw import RawCase
+from .method import OwnSettings
 
 Labels = npt.NDArray[np.uint8]
 
 
-class SystemSettings(Closed):
+class SystemSettings(OwnSettings):
     """Settings of a system: there is no encoder among them."""
-
-    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Training:
+class SystemTraining:
     """One training of a system.
 
     read: returns a case by its id, on its file's own grid, with its label; train, val:
@@ -88,7 +87,7 @@ class System(ABC):
         self.settings = settings
 
     @abstractmethod
-    def train(self, work: Training) -> dict[str, Any]:
+    def train(self, work: SystemTraining) -> dict[str, Any]:
         """Train, write the model, and return what was measured, for the runs table."""
 
     @abstractmethod
