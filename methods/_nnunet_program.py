@@ -11,7 +11,9 @@ import json
 import math
 import os
 import random
+import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +28,11 @@ from harness.api import Requests
 DATASET = "Dataset001_cell"
 PLANS = "nnUNetPlans"
 PREPARED = "prepared"  # an empty file that says that preprocessing is whole
-WEIGHTS, ABOUT, PLANS_FILE = "weights.safetensors", "about.json", "plans.json"
+WEIGHTS, ABOUT, PLANS_FILE = "model.safetensors", "about.json", "plans.json"
 DATASET_FILE = "dataset.json"
 LOADERS = "nnUNet_n_proc_DA"  # an environment variable that it reads whenever it asks
+
+_OURS = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 Settings = Mapping[str, Any]  # resolved settings of methods/nnunet.py
 
@@ -79,24 +83,27 @@ def _train(request: Mapping[str, Any], parent: Requests) -> dict[str, Any]:
     trainer = _trainer(prepared, settings, device)
     _follow(trainer, settings, request["options"], parent)
     saved = Path(trainer.output_folder)
-    finished = saved / "checkpoint_final.pth"
-    latest = next(
-        (p for p in (finished, saved / "checkpoint_latest.pth") if p.exists()), None
+    finished, latest = (
+        saved / f"checkpoint_{name}.pth" for name in ("final", "latest")
     )
+    found = next((path for path in (finished, latest) if path.exists()), None)
     trainer.initialize()
-    if latest is not None:
-        trainer.load_checkpoint(str(latest))
-        parent.answer(resumed=trainer.current_epoch * settings["iterations"])
-    if latest != finished:
-        plan = trainer.configuration_manager
+    if found is not None:
+        trainer.load_checkpoint(str(found))
+    plan = trainer.configuration_manager
+    per_epoch = len(request["split"]["train"]) / plan.batch_size
+    parent.answer(begins=[per_epoch, trainer.current_epoch * settings["iterations"]])
+    if found != finished:
         size = " x ".join(map(str, plan.patch_size))
         parent.answer(say=f"nnU-Net trains on patches {size}, batch {plan.batch_size}")
         trainer.run_training()
     _export(trainer, settings, Path(request["model"]))
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
     parameters = [p for p in trainer.network.parameters() if p.requires_grad]
+    used = [resource.getrusage(who).ru_maxrss for who in _OURS]
     return {
         "trainable_params": sum(p.numel() for p in parameters),
+        "peak_mem_bytes": max(used) * (1 if sys.platform == "darwin" else 1024),
         **({"peak_gpu_mem": peak} if peak else {}),
     }
 

@@ -20,8 +20,8 @@ from harness.api import (
     Child,
     Labels,
     Machine,
+    OwnSettings,
     System,
-    SystemSettings,
     SystemTraining,
     environment_of,
 )
@@ -34,7 +34,7 @@ DATASET_FILE = "dataset.json"
 PROGRAM = Path(__file__).with_name("_nnunet_program.py")
 
 
-class NnUNetSettings(SystemSettings):
+class NnUNetSettings(OwnSettings):
     """What is set on nnU-Net's own planner, trainer and predictor; defaults are its own."""
 
     configuration: Literal["2d", "3d_fullres"] = Field(
@@ -76,7 +76,7 @@ class NnUNet(System):
     Settings = NnUNetSettings
     version = 1
 
-    def train(self, work: SystemTraining) -> dict[str, Any]:
+    def fit(self, work: SystemTraining) -> dict[str, Any]:
         """Write the cases as nnU-Net wants them, and let it train in a child process."""
         split = _write_cases(work)
         request = {
@@ -98,8 +98,8 @@ class NnUNet(System):
                     work.curve(*answer["curve"])
                 elif "saved" in answer:
                     work.saved()
-                elif "resumed" in answer:
-                    work.resumed(answer["resumed"])
+                elif "begins" in answer:
+                    work.begins(*answer["begins"])
                 else:
                     measured: dict[str, Any] = answer["done"]
                     return measured
@@ -113,7 +113,7 @@ class NnUNetSegmenter:
     """nnU-Net's own sliding window, in a child process; images pass through a folder."""
 
     def __init__(
-        self, settings: SystemSettings, model: Path, draft: Path, machine: Machine
+        self, settings: OwnSettings, model: Path, draft: Path, machine: Machine
     ) -> None:
         draft.mkdir(parents=True, exist_ok=True)
         self._draft = draft

@@ -30,7 +30,6 @@ from .system import (
     Machine,
     Segmenter,
     System,
-    SystemSettings,
     SystemTraining,
 )
 
@@ -56,7 +55,6 @@ __all__ = [
     "Sides",
     "SupervisedSettings",
     "System",
-    "SystemSettings",
     "SystemTraining",
     "TwoViewSettings",
     "build_method",

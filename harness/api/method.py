@@ -194,6 +194,7 @@ class Method(nn.Module):
     version: ClassVar[int]
     encoders: ClassVar[tuple[str, ...]] = ("swin",)
     dims: ClassVar[tuple[int, ...]] = (3,)
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation", "classification")
     role: ClassVar[Role] = "pretrained"
     mixes: ClassVar[bool] = False  # whether a view holds parts of another region
     unfit: ClassVar[Mapping[str, str]] = {}  # other encoders: why, and what to do

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,16 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from ..schema.budget import TaskKind
 from ..schema.roles import Role
 from ..schema.task import TaskSpec
 from ..schema.training import TrainingOptions
 from ..volumes.raw import RawCase
-from .method import OwnSettings
+from .method import Method, OwnSettings
 
 Labels = npt.NDArray[np.uint8]
-
-
-class SystemSettings(OwnSettings):
-    """Settings of a system: there is no encoder among them."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +37,12 @@ class SystemTraining:
 
     read: returns a case by its id, on its file's own grid, with its label; train, val:
     case ids; draft: a folder for large files and checkpoints, which the next attempt
-    finds again after this one was killed; model: a folder for what is to be published;
+    finds again after this one was killed; model: a folder for what is to be published,
+    the weights as model.safetensors (which `keep:` may remove);
     options: how often to save; say: takes a line for people; curve: takes split, step
-    and values; saved: to be called after each checkpoint, and with the number of steps
-    done where a training goes on from one.
+    and values; saved: to be called after each checkpoint; begins: to be called before
+    the first step with the steps that draw as many cases as there are and with the steps
+    that are done already, where the training goes on from a checkpoint.
     """
 
     spec: TaskSpec
@@ -59,7 +57,7 @@ class SystemTraining:
     say: Callable[[str], None]
     curve: Callable[[str, int, Mapping[str, float]], None]
     saved: Callable[[], None]
-    resumed: Callable[[int], None]
+    begins: Callable[[float, int], None]
 
 
 class Segmenter(Protocol):
@@ -74,22 +72,22 @@ class Segmenter(Protocol):
         ...
 
 
-class System(ABC):
-    """A method without an encoder. `kinds`: the kinds of task that it can do."""
+class System(Method):
+    """A method whose role is system. It is never a network: it has no encoder."""
 
-    Settings: ClassVar[type[SystemSettings]]
-    version: ClassVar[int]
-    dims: ClassVar[tuple[int, ...]] = (3,)
+    Settings: ClassVar[type[OwnSettings]]
+    encoders: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[TaskKind, ...]] = ("segmentation",)
     role: ClassVar[Role] = "system"
 
-    def __init__(self, settings: SystemSettings) -> None:
+    def __init__(self, settings: OwnSettings) -> None:
+        nn.Module.__init__(self)
         self.settings = settings
 
-    @abstractmethod
-    def train(self, work: SystemTraining) -> dict[str, Any]:
+    def fit(self, work: SystemTraining) -> dict[str, Any]:
         """Train, write the model, and return what was measured, for the runs table."""
+        raise NotImplementedError
 
-    @abstractmethod
     def segmenter(self, model: Path, draft: Path, machine: Machine) -> Segmenter:
-        """Open what `train` wrote; draft: a folder for files that pass through."""
+        """Open what `fit` wrote; draft: a folder for files that pass through."""
+        raise NotImplementedError

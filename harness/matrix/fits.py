@@ -6,6 +6,11 @@ from ..registry.yamlfile import Document
 from ..schema.errors import Mistakes
 from .matrix import Matrix, MethodEntry, ProtocolEntry, TaskEntry
 
+_NO_ENCODER = (
+    "it trains a network of its own, and this protocol keeps an encoder as it is: list "
+    "protocols that train everything, such as finetune, under 'protocols:' in its entry"
+)
+
 
 def check_fits(document: Document, matrix: Matrix) -> None:
     """Raise Mistakes where a protocol cannot use a method's encoder on a task.
@@ -43,6 +48,15 @@ def _reason(
             return (
                 "a fusion joins image vectors, so it classifies: name other protocols"
             )
+    if task.spec.kind not in method.kinds:
+        able = " and ".join(f"{kind}s" for kind in method.kinds)
+        return (
+            f"it can only do {able}, and this is a {task.spec.kind}: give such tasks a "
+            f"protocol of another name, and list those for {method.name} under "
+            "'protocols:' in its entry"
+        )
+    if method.role == "system":
+        return None if protocol.settings.trains_all else _NO_ENCODER
     crop = protocol.crop_of(method, task)
     reasons = (
         protocol.settings.unfit(each, task.spec, crop) for each in method.encoders

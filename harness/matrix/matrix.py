@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..registry.content import Content
 from ..registry.weights import Weights
-from ..schema.budget import LabelBudget
+from ..schema.budget import LabelBudget, TaskKind
 from ..schema.claims import StatedClaim
 from ..schema.corpus import CorpusSource, CorpusSpec
 from ..schema.protocols import ProtocolSettings
@@ -63,7 +63,8 @@ class MethodEntry:
     corpus: what it is trained on (of a supervised method: its labelled source); init:
     the stage whose encoder pretraining starts from; members: whose encoders it joins;
     allow_overlap: whether what it is trained on may share patients with a task;
-    channels: what its encoder is made for, None for as many as each task has.
+    channels: what its encoder is made for, None for as many as each task has; kinds: of
+    tasks that it can do.
     """
 
     name: str
@@ -71,6 +72,7 @@ class MethodEntry:
     version: int
     role: Role
     dims: tuple[int, ...]
+    kinds: tuple[TaskKind, ...]
     settings: Mapping[str, Any]
     corpus: Corpus | None
     init: MethodEntry | None = None

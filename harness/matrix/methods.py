@@ -146,6 +146,7 @@ def _entry(
         version=about.version,
         role=about.role,
         dims=about.dims,
+        kinds=about.kinds,
         settings=settings,
         corpus=corpus,
         weights=weights,

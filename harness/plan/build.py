@@ -56,10 +56,9 @@ class Keys:
         self, method: MethodEntry, task: TaskEntry, protocol: str
     ) -> Iterator[Cell]:
         matrix, parts = self.matrix, self.parts
-        entry = matrix.protocols[protocol]
-        implementation, version = f"protocols.{entry.base}", entry.settings.version
+        implementation, version = parts.adapt_work(method, protocol)
         settings = parts.adapt_settings(method, protocol, task).digest
-        evaluation = parts.evaluate_settings(protocol, task).digest
+        evaluation = parts.evaluate_settings(method, protocol, task).digest
         nothing = parts.seeds(None, None).digest
         kind = method.encoder_kind
         draws = [

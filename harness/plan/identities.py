@@ -95,10 +95,26 @@ class Parts:
 
         return self._once(("corpus", method.name), build)
 
+    def adapt_work(self, method: MethodEntry, protocol: str) -> tuple[str, int]:
+        """Return implementation and version of an adaptation: a system is its own."""
+        if method.role == "system":
+            return f"methods.{method.stem}", method.version
+        entry = self.matrix.protocols[protocol]
+        return f"protocols.{entry.base}", entry.settings.version
+
     def adapt_settings(
         self, method: MethodEntry, protocol: str, task: TaskEntry
     ) -> Part:
         """Return what an adaptation is told beside data and seed."""
+
+        def of_system() -> dict[str, Any]:
+            return {
+                "system": dict(method.settings),
+                "modality": task.spec.modality,
+                "classes": task.spec.classes,
+                "channels": len(task.spec.channels),
+                "task_kind": task.spec.kind,
+            }
 
         def build() -> dict[str, Any]:
             entry = self.matrix.protocols[protocol]
@@ -112,6 +128,8 @@ class Parts:
                 **_regions(task.spec),
             }
 
+        if method.role == "system":  # whatever protocol its cells stand under
+            return self._once(("adapt", method.name, task.name), of_system)
         return self._once(("adapt", method.name, protocol, task.name), build)
 
     def adapt_data(
@@ -128,11 +146,14 @@ class Parts:
 
         return self._once(("train", task.name, fold, budget, subset_seed), build)
 
-    def evaluate_settings(self, protocol: str, task: TaskEntry) -> Part:
-        """Return what an evaluation is told."""
+    def evaluate_settings(
+        self, method: MethodEntry, protocol: str, task: TaskEntry
+    ) -> Part:
+        """Return what an evaluation is told; a system has windows of its own."""
+        system = method.role == "system"
 
         def build() -> dict[str, Any]:
-            settings = self.matrix.protocols[protocol].settings
+            settings = None if system else self.matrix.protocols[protocol].settings
             return {
                 "metrics": sorted(task.spec.metrics),
                 "overlap": getattr(settings, "overlap", None),
@@ -141,7 +162,8 @@ class Parts:
                 "task_version": task.spec.version,
             }
 
-        return self._once(("evaluate", protocol, task.name), build)
+        place = ("evaluate", "" if system else protocol, task.name)
+        return self._once(place, build)
 
     def evaluate_data(self, task: TaskEntry, fold: int) -> Part:
         """Return what a cell is tested on."""

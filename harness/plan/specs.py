@@ -97,7 +97,7 @@ class Specs:
 
     def _adapt(self, cell: Cell) -> dict[str, Any]:
         method, task = self.methods[cell.method], self.tasks[cell.task]
-        protocol = self.matrix.protocols[cell.protocol]
+        implementation, version = self.parts.adapt_work(method, cell.protocol)
         parts = (
             self.parts.adapt_settings(method, cell.protocol, task),
             self.parts.adapt_data(
@@ -110,8 +110,8 @@ class Specs:
             "kind": "adapt",
             "identity": identity(
                 "adapt",
-                f"protocols.{protocol.base}",
-                protocol.settings.version,
+                implementation,
+                version,
                 parts,
                 cell.inputs,
             ),
@@ -119,9 +119,9 @@ class Specs:
         }
 
     def _evaluate(self, cell: Cell) -> dict[str, Any]:
-        task = self.tasks[cell.task]
+        method, task = self.methods[cell.method], self.tasks[cell.task]
         parts = (
-            self.parts.evaluate_settings(cell.protocol, task),
+            self.parts.evaluate_settings(method, cell.protocol, task),
             self.parts.evaluate_data(task, cell.fold),
             self.parts.seeds(None, None),
         )

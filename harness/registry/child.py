@@ -52,6 +52,7 @@ def _described(method: type[Method]) -> dict[str, Any]:
         "version": method.version,
         "encoders": list(method.encoders),
         "dims": list(method.dims),
+        "kinds": list(method.kinds),
         "role": method.role,
         "settings": {
             name: field.description or ""
@@ -64,6 +65,9 @@ def _resolved(method: type[Method], entry: dict[str, Any]) -> dict[str, Any]:
     overrides = entry["overrides"]
     if "cut" in entry:
         overrides = cut(method.Settings, entry["tier"], overrides, entry["cut"])
+    if "encoder" in overrides and not method.encoders:
+        sentence = f"{entry['stem']} has no encoder of its own: remove 'encoder'"
+        return {"errors": [[["encoder"], sentence]]}
     encoder = overrides.get("encoder")
     kind = encoder.get("kind") if isinstance(encoder, dict) else encoder
     if isinstance(kind, str) and kind not in method.encoders:

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..schema.budget import TaskKind
 from ..schema.errors import UserError
 from ..schema.identity import canonical_json
 from ..schema.roles import Role
@@ -40,6 +41,7 @@ class Description:
     version: int
     encoders: tuple[str, ...]
     dims: tuple[int, ...]
+    kinds: tuple[TaskKind, ...]
     role: Role
     settings: Mapping[str, str]  # name of each setting: its description
 
@@ -206,6 +208,7 @@ def _parsed(answer: Mapping[str, Any]) -> Answer:
             version=each["version"],
             encoders=tuple(each["encoders"]),
             dims=tuple(each["dims"]),
+            kinds=tuple(each["kinds"]),
             role=each["role"],
             settings=each["settings"],
         )

@@ -118,7 +118,10 @@ def _begin(store: Store, spec: Mapping[str, Any]) -> Attempt | Bystander:
 
 def _on_every_rank(node: Node) -> bool:
     """Say whether a node's work is shared out; an evaluation is done by rank 0."""
-    return str(node.identity["kind"]) != "evaluate"
+    kind = str(node.identity["kind"])
+    if kind == "adapt":
+        return implementation(str(node.identity["implementation"])).shared
+    return kind != "evaluate"
 
 
 def _missing_input(node: Node) -> str | None:
@@ -150,13 +153,13 @@ def _compute(node: Node) -> None:
     started = time.monotonic()
     kind = str(node.identity["kind"])
     if kind == "adapt":
-        implementation(node.stem).adapt(node)
+        implementation(str(node.identity["implementation"])).adapt(node)
     else:
         {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
     hours = (time.monotonic() - started) / 3600
     node.attempt.note(gpu_h=hours * collective.world_size() if gpu else 0.0)
-    if gpu:
-        node.attempt.note(peak_gpu_mem=torch.cuda.max_memory_allocated())
+    if gpu and (peak := torch.cuda.max_memory_allocated()):  # 0: a child did the work
+        node.attempt.note(peak_gpu_mem=peak)
 
 
 def _explain(node: Node, error: Exception) -> None:

@@ -36,9 +36,13 @@ class Curves:
 
     def val(self, step: int, values: Mapping[str, float | None]) -> None:
         """Take validation values after `step` steps; an undefined one leaves no row."""
+        self.put("val", step, values)
+
+    def put(self, split: str, step: int, values: Mapping[str, float | None]) -> None:
+        """Take values of `split` after `step` steps as they are."""
         for quantity, value in values.items():
             if value is not None:
-                self._add("val", quantity, step, value)
+                self._add(split, quantity, step, value)
 
     def _add(self, split: str, quantity: str, step: int, value: float) -> None:
         self._rows.append(

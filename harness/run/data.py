@@ -12,7 +12,14 @@ from ..schema.cases import CaseRef
 from ..schema.errors import DataError
 from ..schema.task import TaskSpec
 from ..volumes.cache import CachedDataset, build_cache, open_cache
-from ..volumes.formats import fingerprint, list_cases, open_dataset
+from ..volumes.formats import (
+    Dataset,
+    RawCase,
+    fingerprint,
+    list_cases,
+    open_dataset,
+    read_case,
+)
 from .scratch import on_this_node
 
 
@@ -24,6 +31,7 @@ class TaskData:
     spec: TaskSpec
     cached: CachedDataset
     refs: Mapping[str, CaseRef]
+    dataset: Dataset
 
     def check(self, ids: Sequence[str]) -> list[str]:
         """Return `ids` as a list. Raises DataError where the data lacks one of them."""
@@ -34,6 +42,10 @@ class TaskData:
             )
             raise DataError(msg)
         return list(ids)
+
+    def raw(self, case_id: str) -> RawCase:
+        """Read a case anew, on its file's own grid. Raises DataError as `read_case`."""
+        return read_case(self.dataset, self.refs[case_id])
 
     def target(self, case_id: str) -> int:
         """Return the class of a case of a classification task."""
@@ -73,4 +85,4 @@ def open_task(
         log(f"preparing {len(cases)} cases of {name}")
         build_cache(dataset, cases, folder)
     cached = open_cache(on_this_node(folder, log))
-    return TaskData(name, spec, cached, {ref.case_id: ref for ref in cases})
+    return TaskData(name, spec, cached, {ref.case_id: ref for ref in cases}, dataset)

@@ -38,8 +38,8 @@ def evaluate(node: Node) -> None:
     """
     data = node.data()
     adapt = node.store.spec(str(node.identity["inputs"][ADAPT]))
-    protocol = str(adapt["identity"]["implementation"]).rpartition(".")[2]
-    own = implementation(protocol)
+    name = str(adapt["identity"]["implementation"])
+    own = implementation(name)
     predictor = own.predictor(node, data)
     node.log(f"evaluating {len(node.where['cases']['test'])} test cases")
     if data.spec.kind == "segmentation":

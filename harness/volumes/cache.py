@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ..schema.errors import DataError, UserError
 from .build import FILES, FORMAT, INDEX, build_cache
-from .grid import Grid, to_native, turn_back
+from .grid import Grid, label_to_cached, to_native, turn_back
 from .preprocess import STEPS, to_unit
 
 __all__ = ["STEPS", "CachedDataset", "Native", "build_cache", "open_cache"]
@@ -143,6 +143,14 @@ class CachedDataset:
         if self.dims == 3:
             return to_native(array, self.grid(i))
         return to_native(array[..., None], self.grid(i))[..., 0]
+
+    def from_native(
+        self, i: int, label: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """Bring a label map of case `i` from its file's grid to the cached one."""
+        if self.dims == 3:
+            return label_to_cached(label, self.grid(i))
+        return label_to_cached(label[..., None], self.grid(i))[..., 0]
 
     @staticmethod
     def _label_at(

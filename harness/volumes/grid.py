@@ -228,6 +228,13 @@ def _shifted(tap: Taps, box: tuple[int, int], there: slice) -> Taps:
     return Taps(low, high, tap.weight[there])
 
 
+def label_to_cached(label: npt.NDArray[np.uint8], grid: Grid) -> npt.NDArray[np.uint8]:
+    """Bring a label map from the file's grid to the cached one."""
+    turned = turn(label, grid)
+    moved = resample_label(turned, grid_taps(grid)) if grid.resampled else turned
+    return np.ascontiguousarray(moved)
+
+
 def to_native(array: Array, grid: Grid) -> npt.NDArray[np.uint8]:
     """Bring a prediction on the cached grid to the file's grid, as a label map.
 

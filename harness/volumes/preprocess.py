@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..schema.errors import DataError
 from ..schema.task import Percentiles, Preprocess, Window
-from .grid import Grid, grid_taps, plan_grid, resample, resample_label, turn
+from .grid import Grid, grid_taps, label_to_cached, plan_grid, resample, turn
 from .raw import RawCase
 
 STEPS = 32767
@@ -59,10 +59,7 @@ def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
         image[channel] = quantise(moved, low, high)
     if raw.label is None:
         return Prepared(grid, image, None, None, {}, tuple(contents))
-    turned = turn(raw.label, grid)
-    label = np.ascontiguousarray(
-        turned if along is None else resample_label(turned, along)
-    )
+    label = label_to_cached(raw.label, grid)
     native = raw.label if grid.resampled else None
     points = structure_points(label, case_id)
     return Prepared(grid, image, label, native, points, tuple(contents))

@@ -75,3 +75,8 @@ class Finetune(ProtocolSettings):
         except ValueError as error:
             return str(error)
         return None
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether the encoder is trained with what stands on it."""
+        return self.freeze == "nothing"

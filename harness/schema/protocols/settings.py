@@ -34,3 +34,8 @@ class ProtocolSettings(Closed):
         """
         del encoder, task, crop  # most protocols take every encoder
         return None
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether the whole network is trained, as a self-contained system's is."""
+        return False
