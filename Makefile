@@ -54,6 +54,9 @@ test-slurm: $(READY) ## every fault five times on private SLURMs (an hour, as ro
 test-page: $(READY) ## the report's page in headless Chromium and its tables in TeX, where both are installed
 	$(BIN)/python -m pytest tests/report -m "browser or tex"
 
+test-nnunet: $(READY) ## nnU-Net itself on a few cases: plans, training, resuming, scores (a few minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/methods/test_nnunet.py -m nnunet
+
 mutants: $(READY) ## inject every bug that the methods' description warns of (ten minutes); writes docs/results/mutants.md
 	$(BIN)/python tests/mutants --write docs/results/mutants.md
 
@@ -72,4 +75,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test test-all mutants check bench statistics test-slurm test-page slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all mutants check bench statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean

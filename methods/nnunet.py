@@ -8,6 +8,7 @@ of the cell alone.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -25,6 +26,7 @@ from harness.api import (
     SystemTraining,
     environment_of,
 )
+from harness.schema.errors import UserError
 from harness.schema.task import Tier
 from harness.volumes.grid import Grid, plan_grid, turn, turn_back
 from harness.volumes.raw import RawCase
@@ -78,6 +80,7 @@ class NnUNet(System):
 
     def fit(self, work: SystemTraining) -> dict[str, Any]:
         """Write the cases as nnU-Net wants them, and let it train in a child process."""
+        _check_installed()
         split = _write_cases(work)
         request = {
             "settings": self.settings.model_dump(mode="json"),
@@ -115,6 +118,7 @@ class NnUNetSegmenter:
     def __init__(
         self, settings: OwnSettings, model: Path, draft: Path, machine: Machine
     ) -> None:
+        _check_installed()
         draft.mkdir(parents=True, exist_ok=True)
         self._draft = draft
         self._child = _child(draft, machine)
@@ -146,6 +150,12 @@ class NnUNetSegmenter:
     def close(self) -> None:
         """End the child process."""
         self._child.close()
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("nnunetv2") is None:
+        msg = "nnunet needs nnunetv2: pip install 'medssl-bench[nnunet]'"
+        raise UserError(msg)
 
 
 def _child(folder: Path, machine: Machine) -> Child:

@@ -78,3 +78,65 @@ def test_an_adapter_classifies_nothing(either):
         "protocols: [frozen_adapter]\ntasks: [nodules]\n"
     )
     assert "frozen_adapter is for segmentation tasks" in either.mistakes(text)[0][1]
+
+
+SYSTEM = '''
+"""A system of the tests."""
+from typing import ClassVar
+from harness.api import OwnSettings, System
+
+
+class Alone(System):
+    """By itself."""
+
+    Settings = OwnSettings
+    version: ClassVar[int] = 1
+'''
+LIST = "under 'protocols:' in its entry"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "entry", "reason"),
+    [
+        ("{organs: }", "", None),
+        (
+            "{nodules: }", "",
+            "alone is run with finetune on nodules: it can only do segmentations, and "
+            "this is a classification: give such tasks a protocol of another name, and "
+            f"list those for alone {LIST}",
+        ),
+        (
+            "{organs: {protocols: [frozen]}}", "",
+            "alone is run with frozen on organs: it trains a network of its own, and "
+            "this protocol keeps an encoder as it is: list protocols that train "
+            f"everything, such as finetune, {LIST}",
+        ),
+        (
+            "{organs: {protocols: [finetune, frozen]}, nodules: {protocols: [frozen]}}",
+            "{protocols: [finetune]}", None,
+        ),
+        ("{slices: }", "", "method alone works on 3-D volumes, and task slices is 2-D: "
+         "remove one of them"),
+        ("{organs: }", "{encoder: vit}",
+         "alone has no encoder of its own: remove 'encoder'"),
+        ("{organs: }", "{corpus: toys}", "alone is not pretrained: remove 'corpus'"),
+    ],
+)  # fmt: skip
+def test_where_a_self_contained_system_can_be_run(bench, tasks, entry, reason):
+    bench.add("methods/alone.py", SYSTEM)
+    text = (
+        f"tier: tiny\nmethods: {{plain: {{protocols: [finetune]}}, alone: {entry}}}\n"
+        "protocols: {finetune: , frozen: {extends: finetune, freeze: encoder}}\n"
+        f"tasks: {tasks}\n"
+    )
+    if "slices" in tasks:
+        text = text.replace("plain: {", "plain: {encoder: {dims: 2}, ")
+    if "[frozen]}}" in tasks and not entry:
+        text = text.replace("plain: {protocols: [finetune]}, ", "")
+    text = text if "protocols: [" in tasks else text.replace(
+        ", frozen: {extends: finetune, freeze: encoder}", ""
+    )  # fmt: skip
+    if reason is None:
+        assert [each.name for each in bench.load(text).methods] == ["plain", "alone"]
+        return
+    assert [message for _, message in bench.mistakes(text)] == [reason]

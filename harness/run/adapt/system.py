@@ -58,10 +58,10 @@ def adapt(node: Node) -> None:
     curves = Curves(node.key, steps=1, per_epoch=1.0)
 
     def saved() -> None:
-        interrupts.progress.made = True
         with suppress(OSError):  # as every checkpoint: the training goes on without
             state = json.dumps(curves.state()).encode()
             write_bytes(draft / _CURVES, state)
+        interrupts.progress.made = True
 
     def begins(per_epoch: float, step: int) -> None:
         curves.per_epoch = per_epoch

@@ -247,7 +247,7 @@ ENCODERS: frozenset[Role] = TRAINED | {"baseline", "checkpoint"}
 CLAUSES = (
     Clause("M01", "settings resolve at every tier and name their sources",
            "give each Field a description with its paper section or 'chosen here'",
-           settings_are_valid, ENCODERS | {"fusion"}),
+           settings_are_valid, ENCODERS | {"fusion", "system"}),
     Clause("M02", "the loss is one finite number with a gradient",
            "return Loss(total, {name: term.detach()})", loss_is_finite),
     Clause("M03", "views, masks and noise come from the generator passed in",

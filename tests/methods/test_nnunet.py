@@ -1,0 +1,98 @@
+"""nnU-Net itself, from plans to scores; minutes, so `make test-nnunet` runs it."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.matrix import load
+from harness.plan import make_plan
+from harness.run import interrupts
+from harness.run.cell import run_nodes
+from harness.schema.errors import Exit
+from harness.store import Store
+from harness.store.records import CHECKPOINTS
+from harness.store.tables import read_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.nnunet
+pytest.importorskip("nnunetv2")
+# Anisotropic, and small enough for a network of four features.
+BENCHMARK = f"""
+tier: tiny
+content: ['{ROOT}']
+methods:
+  nnunet: {{epochs: 2, iterations: 2}}
+protocols: [finetune]
+tasks:
+  phantom_organs:
+    cases: 8
+    format: {{settings: {{train: 4, val: 2, test: 2}}}}
+    preprocess: {{spacing: [6, 6, 8]}}
+label_budgets: [100%]
+seeds: [0]
+training: {{checkpoint_steps: 2}}
+"""
+
+
+def start(folder, text=BENCHMARK):
+    folder.mkdir(exist_ok=True)
+    path = folder / "benchmark.yaml"
+    path.write_text(text)
+    store = Store(folder / "results")
+    plan = make_plan(load(path), store)
+    plan.write_specs(store, plan.jobs())
+    adapt, evaluate = (key for job in plan.jobs() for key in job.nodes)
+    return store, adapt, evaluate
+
+
+def run(store, *keys):
+    return run_nodes(str(store.root), list(keys), threads=1)
+
+
+def log_of(store, key):
+    node = store.node_dir(key)
+    return "".join(path.read_text() for path in sorted(node.glob("attempts/*/log.txt")))
+
+
+def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path):
+    store, adapt, evaluate = start(tmp_path)
+    assert run(store, adapt, evaluate) == Exit.DONE, log_of(store, adapt)
+    manifest = store.manifest(adapt)
+    assert manifest.run["n_train"] == 4
+    assert manifest.run["trainable_params"] > 10_000
+    assert manifest.run["peak_mem_bytes"] > 100e6
+    folder = store.file(adapt, "plans.json").parent
+    fingerprint = json.loads((folder / "plans.json").read_text())
+    assert "3d_fullres" in fingerprint["configurations"]
+    curves = read_tables("curves", [store.file(adapt, "curves.parquet")]).to_pandas()
+    losses = curves[curves.quantity == "loss"]
+    assert list(losses.step) == [2, 4]
+    assert np.isfinite(losses.value).all()
+    cases = read_tables("cases", [store.file(evaluate, "cases.parquet")]).to_pandas()
+    assert cases.case_id.nunique() == 2
+    assert not (store.node_dir(adapt) / CHECKPOINTS).exists()  # gigabytes otherwise
+
+
+class StopsAtTheFirstCheckpoint(interrupts.Progress):
+    """A signal that arrives when a checkpoint has been written, once."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if value:
+            raise interrupts.Interrupted(signal.SIGTERM)
+
+
+def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
+    store, adapt, _ = start(tmp_path)
+    monkeypatch.setattr(interrupts, "progress", StopsAtTheFirstCheckpoint())
+    with pytest.raises(interrupts.Interrupted):
+        run(store, adapt)
+    monkeypatch.undo()
+    assert run(store, adapt) == Exit.DONE, log_of(store, adapt)
+    assert store.manifest(adapt).run["resumed_at"] == 2
+    assert log_of(store, adapt).count("plans and preprocesses") == 1
+    curves = read_tables("curves", [store.file(adapt, "curves.parquet")]).to_pandas()
+    assert list(curves[curves.quantity == "loss"].step) == [2, 4]
