@@ -53,10 +53,7 @@ def main() -> None:
                 predictor = _open(request["open"])
                 parent.answer(ready=True)
             else:
-                image = np.load(request["image"])
-                about = {"spacing": request["spacing"]}
-                found = predictor.predict_single_npy_array(image, about)
-                np.save(request["labels"], found)
+                np.save(request["labels"], _predict(predictor, request))
                 parent.answer(done=True)
         except Exception as error:
             parent.answer(error=f"nnU-Net: {type(error).__name__}: {error}")
@@ -230,6 +227,17 @@ def _export(trainer: Any, settings: Settings, model: Path) -> None:
         "mirroring_axes": None if axes is None else [int(axis) for axis in axes],
     }
     _write_json(model / ABOUT, about)
+
+
+def _predict(predictor: Any, request: Mapping[str, Any]) -> Any:
+    """Return a label map, or masks of regions where the model is trained on regions."""
+    image, about = np.load(request["image"]), {"spacing": request["spacing"]}
+    if not predictor.label_manager.has_regions:
+        return predictor.predict_single_npy_array(image, about)
+    _, scores = predictor.predict_single_npy_array(
+        image, about, save_or_return_probabilities=True
+    )
+    return (scores > 0.5).astype(np.uint8)
 
 
 def _open(request: Mapping[str, Any]) -> Any:

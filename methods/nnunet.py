@@ -136,7 +136,7 @@ class NnUNetSegmenter:
             raise
 
     def labels(self, image: RawCase) -> Labels:
-        """Return uint8 (D, H, W) on the image's own grid."""
+        """Return a label map (D, H, W), or masks (regions, D, H, W), on its own grid."""
         grid = _grid(image)
         path, out = self._draft / "image.npy", self._draft / "labels.npy"
         # nnU-Net's axes are those of SimpleITK: z, y, x.
@@ -144,7 +144,7 @@ class NnUNetSegmenter:
         spacing = list(grid.spacing[::-1])
         self._child.send({"image": str(path), "spacing": spacing, "labels": str(out)})
         self._child.receive()
-        found = np.load(out).transpose(2, 1, 0)
+        found = np.load(out).swapaxes(-3, -1)
         return np.ascontiguousarray(turn_back(found, grid).astype(np.uint8))
 
     def close(self) -> None:
@@ -207,10 +207,15 @@ def _write_cases(work: SystemTraining) -> dict[str, list[str]]:
         nib.save(label, folder / "labelsTr" / f"{name}.nii.gz")
     spec = work.spec
     # 'CT' asks for its global normalisation with clipping, any other word for z-scores.
-    kind = "CT" if spec.modality.upper().startswith("CT") else "image"
+    kind = "CT" if "CT" in spec.modality.upper().split() else "image"
+    regions = dict(zip(spec.regions, map(list, spec.region_values), strict=True))
     about = {
         "channel_names": {str(i): kind for i in range(len(spec.channels))},
-        "labels": {"background": 0, **spec.structures},
+        "labels": {"background": 0, **(regions or spec.structures)},
+        # It wants an order for painting regions over each other; no painting is used.
+        **(
+            {"regions_class_order": list(range(1, 1 + len(regions)))} if regions else {}
+        ),
         "numTraining": len(names),
         "file_ending": ".nii.gz",
         "overwrite_image_reader_writer": "SimpleITKIO",

@@ -64,7 +64,10 @@ class Segmenter(Protocol):
     """A trained system, ready to label images."""
 
     def labels(self, image: RawCase) -> Labels:
-        """Return uint8 (D, H, W) on the image's own grid; its label is not read."""
+        """Return uint8 (*sides) on the image's own grid; its label is not read.
+
+        Of a task with regions masks (regions, *sides).
+        """
         ...
 
     def close(self) -> None:

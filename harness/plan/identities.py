@@ -114,6 +114,7 @@ class Parts:
                 "classes": task.spec.classes,
                 "channels": len(task.spec.channels),
                 "task_kind": task.spec.kind,
+                **_regions(task.spec),
             }
 
         def build() -> dict[str, Any]:

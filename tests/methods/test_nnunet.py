@@ -86,13 +86,20 @@ class StopsAtTheFirstCheckpoint(interrupts.Progress):
 
 
 def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
-    store, adapt, _ = start(tmp_path)
+    """Of regions that overlap, so that these are run once, too."""
+    regions = "    regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
+    text = BENCHMARK.replace("    preprocess:", f"{regions}    preprocess:")
+    store, adapt, evaluate = start(tmp_path, text)
     monkeypatch.setattr(interrupts, "progress", StopsAtTheFirstCheckpoint())
     with pytest.raises(interrupts.Interrupted):
         run(store, adapt)
     monkeypatch.undo()
-    assert run(store, adapt) == Exit.DONE, log_of(store, adapt)
+    assert run(store, adapt, evaluate) == Exit.DONE, log_of(store, adapt)
     assert store.manifest(adapt).run["resumed_at"] == 2
     assert log_of(store, adapt).count("plans and preprocesses") == 1
     curves = read_tables("curves", [store.file(adapt, "curves.parquet")]).to_pandas()
     assert list(curves[curves.quantity == "loss"].step) == [2, 4]
+    about = json.loads(store.file(adapt, "dataset.json").read_text())
+    assert about["labels"] == {"background": 0, "inside": [1, 10], "tumour": [10]}
+    cases = read_tables("cases", [store.file(evaluate, "cases.parquet")]).to_pandas()
+    assert set(cases.structure) == {"inside", "tumour"}

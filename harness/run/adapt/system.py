@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -148,7 +149,10 @@ class SystemPredictor:
         """See Predictor."""
         native = self._segmenter.labels(self._data.raw(case_id))
         cached = self._data.cached
-        return cached.from_native(cached.index_of(case_id), native), native
+        index = cached.index_of(case_id)
+        if not self._data.spec.regions:
+            return cached.from_native(index, native), native
+        return np.stack([cached.from_native(index, mask) for mask in native]), native
 
 
 IMPLEMENTATION = Implementation(adapt, SystemPredictor, shared=False)
