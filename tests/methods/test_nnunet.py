@@ -87,8 +87,13 @@ class StopsAtTheFirstCheckpoint(interrupts.Progress):
 
 def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
     """Of regions that overlap, so that these are run once, too."""
-    regions = "    regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
-    text = BENCHMARK.replace("    preprocess:", f"{regions}    preprocess:")
+    (tmp_path / "own/tasks").mkdir(parents=True)
+    (tmp_path / "own/tasks/parts.yaml").write_text(
+        "extends: phantom_organs\n"
+        "regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
+    )
+    text = BENCHMARK.replace("phantom_organs:", "parts:")
+    text = text.replace("content: [", "content: [own, ")
     store, adapt, evaluate = start(tmp_path, text)
     monkeypatch.setattr(interrupts, "progress", StopsAtTheFirstCheckpoint())
     with pytest.raises(interrupts.Interrupted):
