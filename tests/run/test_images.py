@@ -70,3 +70,30 @@ def test_regions_that_overlap_from_training_to_scores(flat):
         assert sorted(names) == ["0_0_image", "0_0_pred", "0_0_truth"]
         assert slices["0_0_image"].shape == (64, 64)
         assert set(np.unique(slices["0_0_truth"])) == {0, 1, 2}
+
+
+def test_an_adapter_around_a_frozen_vit_on_images(flat):
+    plan = flat.plan(
+        "random: {encoder: {kind: vit, dims: 2}}",
+        protocols="{frozen_adapter: {steps: 2, batch: 2, overlap: 0}}",
+        tasks="{phantom_lesion_borders: }",
+    )
+    adapt, evaluate = flat.nodes(plan)
+    assert flat.run([adapt, evaluate]) == Exit.DONE
+    assert flat.table(evaluate, "cases").value.between(0, 1000).any()
+
+
+def test_a_fusion_on_images(flat):
+    small = "steps: 1, crop: [32, 32], region: [40, 40]"
+    plan = flat.plan(
+        f"a: {{extends: simmim, encoder: {{dims: 2}}, {small}}}, "
+        f"b: {{extends: simmim, encoder: {{kind: vit, dims: 2}}, {small}}}, "
+        "dvme: {of: [a, b], tokens: component}",
+        protocols="{finetune: {steps: 2, batch: 4, freeze: encoder}}",
+        tasks="{phantom_lesions: }",
+    )
+    (cell,) = (cell for cell in plan.cells if cell.method == "dvme")
+    wanted = {*cell.encoders, cell.adapt_key, cell.evaluate_key}
+    assert flat.run([key for key in flat.nodes(plan) if key in wanted]) == Exit.DONE
+    shares = np.load(flat.store.file(cell.evaluate_key, "attention.npz"))["shares"]
+    assert np.allclose(shares.sum(axis=1), 1)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ..budget import TaskKind
-from ..task import TaskSpec
+from ..task import TaskSpec, Tier
 from .finetune import Finetune
 
 HEADS = 8  # of deformable attention, one per octant
@@ -36,6 +36,12 @@ class FrozenAdapter(Finetune):
         description="the order of axes of the released code, which samples from the "
         "wrong places (METHODS 2.3, axis trap); for replication alone",
     )
+
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        "tiny": {**Finetune.tiers["tiny"], "overlap": 0.25},
+        "small": {**Finetune.tiers["small"], "overlap": 0.5},
+        "demo": Finetune.tiers["demo"],
+    }
 
     def unfit(
         self, encoder: Mapping[str, Any], task: TaskSpec, crop: tuple[int, ...]
