@@ -115,3 +115,16 @@ def test_the_commands_of_the_guide_to_running_exist():
     assert len(lines) > 12
     for line in lines:
         parser().parse_args(shlex.split(line)[1:])  # SystemExit if it does not parse
+
+
+def test_the_matrices_of_the_page_on_protocols_are_right(tmp_path):
+    """Each block is a benchmark file without its first lines."""
+    from harness.matrix import load
+
+    page = ROOT / "docs/protocols.md"
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert blocks
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(f"tier: tiny\ncorpus: phantoms\ncontent: [{ROOT}]\n{block}")
+        assert load(path).methods

@@ -119,3 +119,24 @@ def test_without_attention_none_is_kept(tiny):
     files = tiny.store.manifest(cell.evaluate_key).files
     assert "predictions.parquet" in files
     assert not {"attention.npz", "features.parquet"} & set(files)
+
+
+def test_published_sizes():
+    """Table G1 has 3.6 M with frozen encoders; two ResNet-50 (23.5 M each) and a ViT-S
+    (21.7 M) join them in fine-tuning: 72.4 M."""
+    vit = {"kind": "vit", "width": 384, "heads": 6, "positions": 14}
+    joined = FusedShape.of(
+        {
+            "fusion": {},
+            "members": [{"encoder": {**each, "dims": 2}} for each in
+                        ({"kind": "resnet"}, {"kind": "resnet"}, vit)],
+            "crop": [224, 224], "classes": 5, "channels": 3,
+            "task_kind": "classification", "protocol": {},
+        }
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = Fused(joined, STREAMS)
+    assert model.widths == (2048, 2048, 1536)
+    assert round(trainable(model) / 1e6, 1) == 72.4
+    model.freeze_encoder()
+    assert trainable(model) == 3_677_706
