@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.api import FusionSettings, Method
+from harness.schema.budget import TaskKind
 from harness.schema.roles import Role
 
 
@@ -20,3 +21,4 @@ class DVME(Method):
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
     role: ClassVar[Role] = "fusion"
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("classification",)  # of image vectors

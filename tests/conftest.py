@@ -95,7 +95,7 @@ FILES = {
     "methods/joined.py": METHOD.format(
         name="Joined", base="FusionSettings", field="pass", parent="Method",
         title="Encoders side by side.", version=1, role="fusion", dims="(2, 3)",
-    ),
+    ) + '    kinds: ClassVar[tuple[str, ...]] = ("classification",)\n',
     "methods/broken.py": "import a_module_that_is_not_there\n",
     "methods/masked_hard.yaml": "extends: masked\nmask_ratio: 0.9\n",
     "tasks/toy.py": GENERATOR,

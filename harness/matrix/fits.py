@@ -38,16 +38,11 @@ def check_fits(document: Document, matrix: Matrix) -> None:
 def _reason(
     protocol: ProtocolEntry, method: MethodEntry, task: TaskEntry
 ) -> str | None:
-    if method.role == "fusion":
-        if not protocol.settings.fuses:
-            return (
-                f"{protocol.base} takes one encoder: run a fusion with finetune ('freeze: "
-                "encoder' where what it joins stays as it is)"
-            )
-        if task.spec.kind != "classification":
-            return (
-                "a fusion joins image vectors, so it classifies: name other protocols"
-            )
+    if method.role == "fusion" and not protocol.settings.fuses:
+        return (
+            f"{protocol.base} takes one encoder: run a fusion with finetune ('freeze: "
+            "encoder' where what it joins stays as it is)"
+        )
     if task.spec.kind not in method.kinds:
         able = " and ".join(f"{kind}s" for kind in method.kinds)
         return (
