@@ -4,9 +4,11 @@ PYTHON ?= python3
 BENCHMARK ?= benchmark.yaml
 CLUSTER ?= local
 WATCH ?=
+RESULTS ?= results
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+HARNESS = $(BIN)/harness --results $(RESULTS)
 
 # A SLURM of our own, where `make slurm-up` has started one.
 ifneq ($(wildcard .slurm/slurm.conf),)
@@ -60,6 +62,15 @@ test-nnunet: $(READY) ## nnU-Net itself on a few cases: plans, training, resumin
 mutants: $(READY) ## inject every bug that the methods' description warns of (ten minutes); writes docs/results/mutants.md
 	$(BIN)/python tests/mutants --write docs/results/mutants.md
 
+learn: $(READY) ## every method pretrained for four minutes, then probed (six core hours; resumable); writes docs/results/learning.md
+	@for seed in 0 1; do \
+	  $(HARNESS) -b examples/learn.yaml run --filter seed=$$seed || exit $$?; done
+	@if [ -d "$(MEDSSL_DATA)/Task04_Hippocampus" ]; then for seed in 0 1 2; do \
+	  $(HARNESS) -b examples/learn_hippocampus.yaml run --filter seed=$$seed || exit $$?; done; \
+	else echo "learn: no hippocampi: set MEDSSL_DATA to the folder that holds Task04_Hippocampus"; fi
+	@$(HARNESS) -b examples/learn_finetune.yaml run
+	@$(BIN)/python scripts/learning.py --results $(RESULTS) --write
+
 statistics: $(READY) ## simulate coverage and false findings (half an hour); writes docs/results/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/validate_statistics.py --write
 
@@ -75,4 +86,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test test-all mutants check bench statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all mutants check bench learn statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean

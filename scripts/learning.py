@@ -10,7 +10,6 @@ the tables are printed.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,16 @@ from harness.store import Manifest, Store
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "results" / "learning.md"
-VOLUME = ("simclr", "swav", "byol", "moco_v3", "moco_v3_resnet", "rotation", "cpc", "voco")
+VOLUME = (
+    "simclr",
+    "swav",
+    "byol",
+    "moco_v3",
+    "moco_v3_resnet",
+    "rotation",
+    "cpc",
+    "voco",
+)
 CONTROLS = ("supervised", "simmim_still", "dino_uncentred")
 PATCH_PROBE = ("phantom_organs", "linear_decoder", "dice")
 VOLUME_PROBE = ("phantom_organ_crops", "linear_probe", "auc")
@@ -97,7 +105,7 @@ class Run:
 
     def answer(self, method: str, probe: Probe) -> Answer | None:
         """Return what a probe says of a method; None where it has not been probed."""
-        task, protocol, metric = probe
+        task, protocol, _ = probe
         cells = self.evidence.scope.cells
         mine = (cells.task == task) & (cells.protocol == protocol)
         done = mine & (cells.state == "done") & (cells.method == method)
@@ -118,7 +126,7 @@ class Run:
             found = task_scores(self.evidence.stacked("dice"))
         else:
             found = task_scores(drawn=self.evidence.drawn("auc"))
-        rows = self.evidence.layout(metric).groups  # type: ignore[arg-type]
+        rows = self.evidence.layout(metric).groups
         mine = rows[(rows.task == task) & (rows.protocol == protocol) & (rows.done > 0)]
         return found[task], {row.method: int(i) for i, row in mine.iterrows()}
 
@@ -168,7 +176,9 @@ def table(run: Run, methods: Sequence[str], probe: Probe) -> list[str]:
         base = run.answer(arm, probe)
         said = answer if answer is not None else "| | | open"
         lines.append(
-            f"| `{name}` | `{arm}` | {base.score:.3f}" if base else f"| `{name}` | `{arm}` |"
+            f"| `{name}` | `{arm}` | {base.score:.3f}"
+            if base
+            else f"| `{name}` | `{arm}` |"
         )
         note = ", collapsed" if run.warnings(name) else ""
         lines[-1] += f" | {said}{note} | {run.loss(name)} | {len(run.trained(name))} |"
@@ -198,7 +208,9 @@ def controls(run: Run) -> list[str]:
         for entry in run.pretrained()
         if entry.name != "dino_uncentred" and run.warnings(entry.name)
     ]
-    lines.append(f"| all others | not flagged | flagged: {', '.join(healthy) or 'none'} |")
+    lines.append(
+        f"| all others | not flagged | flagged: {', '.join(healthy) or 'none'} |"
+    )
     return lines
 
 
@@ -222,7 +234,7 @@ def counted(run: Run) -> str:
     )
 
 
-def shares(run: Run, verdicts: Sequence[Answer | None]) -> str:
+def shares(verdicts: Sequence[Answer | None]) -> str:
     """Return how many methods are better by their primary score."""
     known = [one.verdict for one in verdicts if one is not None]
     known = [each for each in known if each != "open"]
@@ -246,7 +258,7 @@ def document(results: Path) -> dict[str, list[str]]:
     verdicts += [phantoms.answer(name, VOLUME_PROBE) for name in volume]
     return {
         "state": [f"- {counted(run)}" for run in (phantoms, patients, tuned)],
-        "share": [shares(phantoms, verdicts)],
+        "share": [shares(verdicts)],
         "patch": table(phantoms, patch, PATCH_PROBE),
         "volume": table(phantoms, volume, VOLUME_PROBE),
         "controls": controls(phantoms),
@@ -272,9 +284,10 @@ def main() -> int:
         if not options.write:
             sys.stdout.write(f"{name}\n{block}\n\n")
             continue
-        marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text, hits = marks.subn(lambda m, block=block: f"{m[1]}{block}{m[2]}", text)
-        if hits != 1:
+        start, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        text = f"{start}{mark}{block}\n{end}{after}"
+        if not (mark and end):
             sys.stderr.write(f"{DOCUMENT}: no marker <!-- {name} -->\n")
             return 2
     if options.write:
