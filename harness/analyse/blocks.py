@@ -218,4 +218,4 @@ def complete(blocks: Blocks, *, allow_incomplete: bool = False) -> Blocks:
     if not len(rows):
         msg = "no task has a score of every method yet, so there is nothing to rank"
         raise UserError(msg)
-    return replace(blocks.only(rows, columns), left_out=tuple(said))
+    return replace(blocks.only(rows, columns), left_out=(*blocks.left_out, *said))

@@ -16,13 +16,11 @@ from typing import Any, NamedTuple
 from ..matrix.matrix import Matrix, MethodEntry, TaskEntry, task_of
 from ..schema.errors import DataError
 from ..schema.formats import GeneratedFormat
+from ..schema.overlap import SEEN, UPPER_BOUND
 from ..schema.task import TaskSpec
 from ..volumes.cache import contents_of
 from .data import Data, Listing
 
-# In the column `overlap`.
-UPPER_BOUND = "upper bound"
-SEEN = "seen in pretraining"
 _SHOWN = 3
 
 

@@ -12,6 +12,7 @@ from .comparisons import against_baseline, all_pairs
 from .cost import cost, cost_by_task, parameters
 from .evidence import Evidence
 from .intervals import intervals
+from .overlap import marked
 from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
 from .sheet import Sheet
@@ -90,7 +91,7 @@ def tables(
                 yield stem, NotShown(stem, str(error))
         else:
             shown += 1
-            yield stem, table
+            yield stem, marked(table, evidence.marks)
     if refused is not None and not shown:
         raise refused
 

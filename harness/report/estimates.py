@@ -12,6 +12,7 @@ from ..analyse.intervals import Intervals, doubtful
 from ..analyse.scores import CaseMetric, Layout, Stacked
 from ..analyse.weighted import Statistic
 from .evidence import Evidence
+from .overlap import Marks
 from .table import RULES, Entry, Kind, Measure, budget_order
 
 # What an estimate is of: a group, or two groups (larger and smaller label budget).
@@ -27,6 +28,7 @@ class Wanted:
     places: tuple[Place, ...]
     groups: Mapping[int, Mapping[str, Any]]
     keys: Mapping[int, tuple[str, ...]]
+    marks: Marks
 
     @classmethod
     def of(cls, metric: Measure, evidence: Evidence, kind: Kind) -> Wanted:
@@ -35,16 +37,17 @@ class Wanted:
         groups = {int(g): row for g, row in layout.groups.to_dict("index").items()}
         keys = evidence.keys_of_groups(metric)
         if kind == "scores":
-            return cls(layout, tuple((group,) for group in groups), groups, keys)
+            places = tuple((group,) for group in groups)
+            return cls(layout, places, groups, keys, evidence.marks)
         families: dict[tuple[str, ...], list[int]] = {}
         for group, row in groups.items():
             family = (row["method"], row["encoder"], row["task"], row["protocol"])
             families.setdefault(family, []).append(group)
-        places: list[Place] = []
+        pairs: list[Place] = []
         for some in families.values():
             some.sort(key=lambda group: budget_order(groups[group]["label_budget"]))
-            places += [(some[-1], smaller) for smaller in some[:-1]]
-        return cls(layout, tuple(places), groups, keys)
+            pairs += [(some[-1], smaller) for smaller in some[:-1]]
+        return cls(layout, tuple(pairs), groups, keys, evidence.marks)
 
     def blank(self, place: Place) -> Entry:
         """Return an entry without a number; of a gap, the cells of both count."""
@@ -58,6 +61,9 @@ class Wanted:
             done=sum(int(row["done"]) for row in rows),
             planned=sum(int(row["planned"]) for row in rows),
             keys=tuple(key for group in place for key in self.keys.get(group, ())),
+            overlap=self.marks.get(
+                (rows[0]["method"], rows[0]["encoder"], rows[0]["task"])
+            ),
         )
 
     def estimate(self, entry: Entry, intervals: Intervals, row: int) -> Entry:

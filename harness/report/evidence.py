@@ -21,6 +21,7 @@ from ..analyse.weighted import THRESHOLDED, Statistic
 from ..schema.errors import UserError
 from ..schema.identity import short
 from .options import NothingYet, Options
+from .overlap import Marks, marks_of, ranked
 from .scope import CELLS, Scope
 from .spread import distinct, kappa_weights
 from .table import LOWER_IS_BETTER, MEASURES, Measure
@@ -241,8 +242,13 @@ class Evidence:
                 found = blocks_of_runs(
                     self.drawn(metric), layout, seed=options.seed, draws=options.draws
                 )
-            self._blocks[metric] = found
+            found = self._blocks[metric] = ranked(found, self.marks)
         return complete(found, allow_incomplete=self.options.allow_incomplete)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What methods had seen of tasks."""
+        return marks_of(self.scope.cells)
 
     @cached_property
     def measured(self) -> pd.DataFrame:

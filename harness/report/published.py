@@ -19,7 +19,7 @@ from ..schema.errors import UserError
 from ..schema.identity import digest
 from ..store import Manifest, Store
 from ..store.durable import write_bytes
-from .scope import CELLS, Scope, TaskFacts
+from .scope import CELLS, MORE, Scope, TaskFacts
 from .table import budget_order
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
         {
             **{name: manifest.labels.get(name) for name in CELLS},
             "tier": manifest.labels.get("tier"),
+            "overlap": manifest.labels.get("overlap"),
             "adapt_key": specs.adapt_of(key),
             "evaluate_key": key,
             "state": "done",
@@ -72,7 +73,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
     cells, notes = _apart(_ordered(cells))
     return Scope(
         name=store.root.name or "results",
-        cells=cells[[*CELLS, "adapt_key", "tier"]],
+        cells=cells[[*CELLS, *MORE]],
         tasks=specs.tasks(cells),
         planned=False,
         notes=(UNKNOWN_MISSING, *notes),

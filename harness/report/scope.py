@@ -21,6 +21,8 @@ CELLS = (
     "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
     "subset_seed", "pretraining_seed", "pretraining_key", "evaluate_key", "state",
 )  # fmt: skip
+# And more that is known of them; overlap: what a method had seen of its task, or None.
+MORE = ("adapt_key", "tier", "overlap")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class TaskFacts:
 class Scope:
     """Cells in the order in which tables show them, and their tasks.
 
-    name: of the report; cells: columns CELLS, `tier` and `adapt_key`; available:
+    name: of the report; cells: columns CELLS and MORE; available:
     labelled cases that were found, by task, where that is known; planned: whether what
     is missing is known, which takes a benchmark file; notes: sentences for every table;
     claims: of the benchmark file; beside: the folder in which reports/ lies.
@@ -108,7 +110,7 @@ def scope_of_plan(plan: Plan) -> Scope:
     import pandas as pd
 
     done = {cell.evaluate_key for cell in plan.done}
-    tier = plan.matrix.tier
+    tier, methods = plan.matrix.tier, plan.matrix.stages
     rows = [
         {
             "method": cell.method,
@@ -125,13 +127,14 @@ def scope_of_plan(plan: Plan) -> Scope:
             "evaluate_key": cell.evaluate_key,
             "state": "done" if cell.evaluate_key in done else "missing",
             "tier": tier,
+            "overlap": plan.overlaps.of(methods[cell.method], cell.task),
         }
         for cell in plan.cells
     ]
     listings = {task.name: plan.listing(task.name) for task in plan.matrix.tasks}
     return Scope(
         name=plan.matrix.path.stem,
-        cells=pd.DataFrame.from_records(rows, columns=[*CELLS, "adapt_key", "tier"]),
+        cells=pd.DataFrame.from_records(rows, columns=[*CELLS, *MORE]),
         tasks={task.name: TaskFacts.of(task.spec) for task in plan.matrix.tasks},
         available={
             name: len(listing.cases)

@@ -39,7 +39,8 @@ class Entry:
     names both budgets. part: the class or structure that it is of, '' for the mean over
     all. close: not separable from the best of its column; poor: the interval covers
     less often than its level says. done of planned cells are published; keys: folder
-    names (16 digits) of the evaluations that the number is computed from.
+    names (16 digits) of the evaluations that the number is computed from. overlap: what
+    the method had seen of the task before, such as 'upper bound'.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Entry:
     part: str = ""
     reason: str | None = None
     keys: tuple[str, ...] = ()
+    overlap: str | None = None
 
     @property
     def missing(self) -> int:

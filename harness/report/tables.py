@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..analyse.scores import CaseMetric
 from ..schema.errors import UserError, nearest
+from ..schema.overlap import UPPER_BOUND
 from . import captions
 from .estimates import Found, Wanted, of_cases, of_predictions
 from .evidence import Evidence
@@ -162,7 +163,8 @@ def _best(entries: list[Entry], metric: Measure) -> list[Entry]:
     """Mark the best of each complete column, if its interval is shown."""
     columns: dict[tuple[str, ...], list[int]] = {}
     for place, e in enumerate(entries):
-        columns.setdefault((*block_of(e), e.budget), []).append(place)
+        if e.overlap != UPPER_BOUND:  # it is compared with no other
+            columns.setdefault((*block_of(e), e.budget), []).append(place)
     marked = list(entries)
     for some in columns.values():
         if len(some) < 2 or any(entries[i].missing for i in some):
@@ -201,7 +203,8 @@ def _close(
         differs = top is None or (
             e.task, e.protocol, e.budget, top.method, top.encoder, e.method, e.encoder
         ) in apart  # fmt: skip
-        marked.append(e if e.best or differs else replace(e, close=True))
+        apart_from_all = differs or e.overlap == UPPER_BOUND
+        marked.append(e if e.best or apart_from_all else replace(e, close=True))
     return tuple(marked)
 
 

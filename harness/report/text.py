@@ -35,7 +35,8 @@ def cells_of(table: Table, entry: Entry | None, *, star: str = "*") -> list[str]
         return [text + _missing(entry), *blank]
     marks = (POOR if entry.poor else "") + (star if entry.best else "")
     marks += CLOSE if entry.close else ""
-    texts = [value(table, entry) + marks + _missing(entry)]
+    seen = f" ({entry.overlap})" if entry.overlap else ""
+    texts = [value(table, entry) + marks + seen + _missing(entry)]
     texts.append(f"{entry.cases} x {entry.seeds}")
     if counts_errors(table):
         texts.append(f"{entry.misses} / {entry.false_alarms}")

@@ -166,7 +166,8 @@ def _usual(block: Block) -> str:
 
 
 def _counts(entry: Entry, usual: str) -> str:
-    words = [_size(entry)] if _size(entry) != usual else []
+    words = [entry.overlap] if entry.overlap else []
+    words += [_size(entry)] if _size(entry) != usual else []
     if entry.misses or entry.false_alarms:
         words.append(f"missed {entry.misses}, false {entry.false_alarms}")
     if entry.missing:
