@@ -61,7 +61,7 @@ def marked(table: Table | Sheet, marks: Marks) -> Table | Sheet:
     found = {mark for _, said in rows for mark in said}
     if not found:
         return table
-    names = ("method", "other_method", "other")
+    names = ("method", "other")
     place = max(
         (i for i, each in enumerate(table.columns) if each.name in names), default=0
     )
@@ -84,7 +84,7 @@ def _mark(row: Row, marks: Marks) -> list[str]:
         marks.get((str(values.get(method)), str(values.get(encoder)), task))
         for method, encoder in (
             ("method", "encoder"),
-            ("other_method", "other_encoder"),
+            ("other", "other_encoder"),
         )
     ]
     return list(dict.fromkeys(mark for mark in found if mark is not None))
