@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..schema.errors import DataError, Exit
-from .options import add_command, global_options, open_matrix
-from .output import columns, counted, emit_json, say, size
+from ..schema.errors import DataError, Exit, UserError
+from .options import BENCHMARK, add_command, global_options, open_content, open_matrix
+from .output import columns, counted, emit_json, progress_line, say, size
 
 if TYPE_CHECKING:
-    from ..matrix import Matrix
+    from ..matrix.matrix import MethodEntry
+    from ..registry.content import Content
     from ..schema.task import TaskSpec
+    from ..volumes.inspection import Inspected
 
 SHOWN_FAULTS = 50
 
@@ -31,9 +35,17 @@ def add_parser(commands: Any) -> None:
         part.set_defaults(handler=handler)
         return part
 
-    add("ls", "say which tasks of the benchmark have their data", data_ls)
+    add(
+        "ls",
+        "list the data of all tasks: source, licence, size, present or not",
+        data_ls,
+    )
     part = add("check", "read every case of a task and report every fault", data_check)
     part.add_argument("task", metavar="TASK")
+    part.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+        help="cases that are read at once (default: one for each core)",
+    )  # fmt: skip
     text = "download what a task's publisher offers openly, or a method's weights"
     part = add("fetch", text, data_fetch)
     part.add_argument(
@@ -46,42 +58,144 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
 
 
-def _spec(matrix: Matrix, task: str) -> TaskSpec:
-    """Return the spec of a task as the benchmark sets it, or as its own file does."""
-    for entry in matrix.tasks:
-        if entry.name == task:
-            return entry.spec
-    return matrix.content.task(task)
+class _Known(NamedTuple):
+    """What commands can name: content, data roots, and what a benchmark file sets.
+
+    Without a benchmark file there are no specs and methods.
+    """
+
+    content: Content
+    roots: tuple[Path, ...]
+    specs: dict[str, TaskSpec]
+    methods: Mapping[str, MethodEntry]
+
+    def spec(self, name: str) -> TaskSpec:
+        """Return a dataset as the benchmark sets it, or as its own file does.
+
+        The volumes of a corpus are called NAME@CORPUS, as `data ls` shows them.
+        """
+        from ..registry.explain import unknown
+
+        if name in self.specs:
+            return self.specs[name]
+        source, _, corpus = name.partition("@")
+        if not corpus:
+            return self.content.task(name)
+        volumes = dict(_volumes(self.content, corpus))
+        if name not in volumes:
+            found = [_task_of(each) for each in volumes]
+            raise UserError(unknown(f"source of {corpus}", source, found))
+        return volumes[name]
+
+
+def _task_of(dataset: str) -> str:
+    from ..matrix.matrix import task_of
+
+    return task_of(dataset)
+
+
+def _volumes(content: Content, corpus: str) -> Iterator[tuple[str, TaskSpec]]:
+    """Yield the datasets of a corpus that belong to no task."""
+    from ..matrix.matrix import Corpus
+
+    spec = content.corpus(corpus)
+    for source in spec.sources:
+        if source.volumes is not None and spec.preprocess is not None:
+            name = Corpus(corpus, spec).dataset(source)
+            yield name, source.volumes.spec(spec.preprocess)
+
+
+def _known(args: argparse.Namespace) -> _Known:
+    from ..matrix.load import data_roots
+
+    if not args.benchmark.exists() and args.benchmark == BENCHMARK:
+        content = open_content(args)
+        return _Known(content, data_roots(args.benchmark, (), content), {}, {})
+    matrix = open_matrix(args)
+    specs = {**matrix.corpus_tasks, **{task.name: task.spec for task in matrix.tasks}}
+    return _Known(matrix.content, matrix.data_roots, specs, matrix.stages)
 
 
 def data_check(args: argparse.Namespace) -> Exit:
-    """Read every case and report every fault; nothing is written."""
-    from ..volumes.formats import list_cases, open_dataset, read_case
+    """Read every case, report every fault and what the cases are like."""
+    from ..volumes.formats import list_cases, open_dataset
+    from ..volumes.inspection import inspect, twins
+    from ..volumes.splits import split
 
-    matrix = open_matrix(args)
-    spec = _spec(matrix, args.task)
-    generator = matrix.content.generator(spec)
-    dataset = open_dataset(args.task, spec, matrix.data_roots, generator)
+    known = _known(args)
+    spec = known.spec(args.task)
+    generator = known.content.generator(spec)
+    dataset = open_dataset(args.task, spec, known.roots, generator)
     cases = list_cases(dataset)
-    faults = []
-    for number, ref in enumerate(cases, start=1):
-        try:
-            read_case(dataset, ref)
-        except DataError as error:
-            faults.append(str(error))
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\rchecked {number} of {counted(len(cases), 'case')}")
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
+    found = inspect(
+        dataset,
+        cases,
+        workers=args.workers,
+        progress=progress_line("checked", "case"),
+    )
+    faults = [each.fault for each in found if each.fault is not None]
+    sides: dict[str, str] = {}
+    try:
+        if spec.kind != "unlabelled":
+            parts = split(_task_of(args.task), spec, cases)
+            for side in ("train", "val", "test"):
+                sides |= {ref.case_id: side for ref in getattr(parts, side)}
+    except DataError as error:
+        faults.append(str(error))
+    notes = [_twin_note(group, sides) for group in twins(found)]
+    if not faults:
+        seen = {value for each in found for value in each.structures}
+        notes += [
+            f"structure {name!r} (label {value}) is in no case"
+            for name, value in spec.structures.items()
+            if value not in seen
+        ]
     if args.json:
-        emit_json({"task": args.task, "cases": len(cases), "faults": faults})
-    else:
-        for fault in faults[:SHOWN_FAULTS]:
-            say(fault)
-        if len(faults) > SHOWN_FAULTS:
-            say(f"... and {len(faults) - SHOWN_FAULTS} more")
-        say(f"{args.task}: {counted(len(cases), 'case')} read, {len(faults)} at fault")
+        about = [
+            {
+                "case": each.ref.case_id, "fault": each.fault, "shape": each.shape,
+                "spacing": each.spacing, "values": each.values,
+                "structures": each.structures, "contents": each.contents,
+            }
+            for each in found
+        ]  # fmt: skip
+        emit_json(
+            {
+                "task": args.task, "cases": len(cases), "faults": faults,
+                "notes": notes, "found": about,
+            }
+        )  # fmt: skip
+        return Exit.FAILED if faults else Exit.DONE
+    for lines in (faults, [f"note: {note}" for note in notes]):
+        for line in lines[:SHOWN_FAULTS]:
+            say(line)
+        if len(lines) > SHOWN_FAULTS:
+            say(f"... and {len(lines) - SHOWN_FAULTS} more")
+    _describe(found)
+    say(f"{args.task}: {counted(len(cases), 'case')} read, {len(faults)} at fault")
     return Exit.FAILED if faults else Exit.DONE
+
+
+def _twin_note(group: Sequence[str], sides: Mapping[str, str]) -> str:
+    """Say that cases are one image, and whether that leaks."""
+    on = {sides.get(case_id) for case_id in group} - {None}
+    leak = ", on different sides of the split" if len(on) > 1 else ""
+    return f"{', '.join(group)} have equal voxels and are not of one patient{leak}"
+
+
+def _describe(found: Sequence[Inspected]) -> None:
+    """Say between which bounds the readable cases lie."""
+    good = [each for each in found if each.fault is None]
+    if not good:
+        return
+    for name, rows in (
+        ("voxels", [each.shape for each in good]),
+        ("mm per voxel", [each.spacing for each in good]),
+    ):
+        bounds = [f"{min(axis):g} to {max(axis):g}" for axis in zip(*rows, strict=True)]
+        say(f"{name} along each axis of the files: {', '.join(bounds)}")
+    low, high = min(each.values[0] for each in good), max(e.values[1] for e in good)
+    say(f"values from {low:g} to {high:g}")
 
 
 def data_fetch(args: argparse.Namespace) -> Exit:
@@ -89,10 +203,10 @@ def data_fetch(args: argparse.Namespace) -> Exit:
     from ..registry.weights import fetch_weights
     from ..volumes.fetch import fetch
 
-    matrix = open_matrix(args)
-    method = matrix.stages.get(args.task)
+    known = _known(args)
+    method = known.methods.get(args.task)
     weights = method.weights if method is not None else None
-    root = args.to if args.to is not None else matrix.data_roots[0]
+    root = args.to if args.to is not None else known.roots[0]
     live = sys.stderr.isatty()
 
     def show(path: Path, done: int, total: int | None) -> None:
@@ -103,7 +217,7 @@ def data_fetch(args: argparse.Namespace) -> Exit:
     if weights is not None:
         paths = [fetch_weights(weights, show)]
     else:
-        paths = fetch(_spec(matrix, args.task), root, show)
+        paths = fetch(known.spec(args.task), root, show)
     if live:
         sys.stderr.write("\n")
     if args.json:
@@ -115,45 +229,62 @@ def data_fetch(args: argparse.Namespace) -> Exit:
 
 
 def data_ls(args: argparse.Namespace) -> Exit:
-    """List the datasets of the matrix, its corpora included.
+    """List the data of all tasks and corpora; sides of those of the benchmark.
 
     `split` is the digest of which case is on which side: equal digests, equal splits.
+    Only the datasets of the benchmark are listed case by case.
     """
-    from ..volumes.formats import list_cases, open_dataset
-    from ..volumes.splits import split
-
-    matrix = open_matrix(args)
-    specs = {**matrix.corpus_tasks, **{task.name: task.spec for task in matrix.tasks}}
-    rows: list[dict[str, Any]] = []
-    for name, spec in specs.items():
-        row: dict[str, Any] = {
-            "task": name, "state": "present", "cases": None, "declared": spec.cases,
-            "train": None, "val": None, "test": None, "split": None,
-            "licence": spec.source.licence, "folder": None, "note": None,
-        }  # fmt: skip
-        try:
-            generator = matrix.content.generator(spec)
-            dataset = open_dataset(name, spec, matrix.data_roots, generator)
-        except DataError as error:
-            row |= {"state": "missing", "note": str(error)}
-        else:
-            row["folder"] = str(dataset.root) if dataset.root else None
-            row["state"] = "generated" if generator is not None else "present"
-            try:
-                cases = list_cases(dataset)
-                sides = split(name, spec, cases)
-                row |= {
-                    "cases": len(cases), "train": len(sides.train),
-                    "val": len(sides.val), "test": len(sides.test),
-                    "split": sides.digest[:16],
-                }  # fmt: skip
-            except DataError as error:
-                row |= {"state": "wrong", "note": str(error)}
-        rows.append(row)
+    known = _known(args)
+    specs = dict(known.specs)
+    for name in known.content.names("tasks"):
+        specs.setdefault(name, known.content.task(name))
+    for name in known.content.names("corpora"):
+        for dataset, spec in _volumes(known.content, name):
+            specs.setdefault(dataset, spec)
+    rows = [_row(name, spec, known) for name, spec in specs.items()]
     if args.json:
         emit_json(rows)
     else:
-        head = list(rows[0])
-        shown = [[("-" if v is None else v) for v in row.values()] for row in rows]
+        head = [key for key in rows[0] if key not in _DETAILS]
+        shown = [[("-" if row[k] is None else row[k]) for k in head] for row in rows]
         columns(head, shown)
     return Exit.DONE
+
+
+_DETAILS = ("page", "note", "how", "folder", "split")
+
+
+def _row(name: str, spec: TaskSpec, known: _Known) -> dict[str, Any]:
+    """Return the row of a dataset; of the benchmark's, its cases and sides too."""
+    from ..volumes.formats import list_cases, open_dataset
+    from ..volumes.splits import split
+
+    row: dict[str, Any] = {
+        "task": name, "state": "present", "kind": spec.kind, "modality": spec.modality,
+        "cases": None, "declared": spec.cases,
+        "train": None, "val": None, "test": None, "split": None,
+        "size": spec.source.size or None, "fetch": "yes" if spec.source.files else "no",
+        "licence": spec.source.licence, "page": spec.source.page,
+        "how": spec.source.how or None, "folder": None, "note": None,
+    }  # fmt: skip
+    try:
+        generator = known.content.generator(spec)
+        dataset = open_dataset(name, spec, known.roots, generator)
+    except DataError as error:
+        return row | {"state": "missing", "note": str(error)}
+    row["folder"] = str(dataset.root) if dataset.root else None
+    row["state"] = "generated" if generator is not None else "present"
+    if name not in known.specs:
+        return row
+    try:
+        cases = list_cases(dataset)
+        row["cases"] = len(cases)
+        if spec.kind == "unlabelled":
+            return row
+        sides = split(_task_of(name), spec, cases)
+    except DataError as error:
+        return row | {"state": "wrong", "note": str(error)}
+    return row | {
+        "train": len(sides.train), "val": len(sides.val), "test": len(sides.test),
+        "split": sides.digest[:16],
+    }  # fmt: skip

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..schema.errors import Exit, UserError
-from .options import add_command, open_matrix, open_store
+from ..schema.errors import Exit
+from .options import add_command, open_content, open_matrix, open_store
 from .output import columns, counted, emit_json, say
 
 if TYPE_CHECKING:
-    from ..registry.content import Content
+    pass
 
 Row = Mapping[str, Any]
 
@@ -48,30 +48,11 @@ def _text(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _content(args: argparse.Namespace) -> Content:
-    """Return the content of the benchmark file, or without one of the folder."""
-    from pathlib import Path
-
-    from ..registry import find_content
-    from ..registry.yamlfile import read_yaml
-
-    if args.benchmark.exists():
-        extra = read_yaml(args.benchmark).data.get("content") or []
-        extra = [extra] if isinstance(extra, str) else extra
-        folder = args.benchmark.absolute().parent
-        if isinstance(extra, list) and all(isinstance(each, str) for each in extra):
-            return find_content(args.benchmark, [folder / Path(each) for each in extra])
-    elif args.benchmark != Path("benchmark.yaml"):
-        msg = f"{args.benchmark} does not exist: name a benchmark file with -b FILE."
-        raise UserError(msg)
-    return find_content(args.benchmark)
-
-
 def _methods(args: argparse.Namespace) -> list[Row]:
     from ..registry.describe import describe
     from ..registry.yamlfile import read_yaml
 
-    content = _content(args)
+    content = open_content(args)
     files = {name: content.file("methods", name) for name in content.names("methods")}
     stems = [name for name, path in files.items() if path.suffix == ".py"]
     answer = describe(content, stems, [])
@@ -100,7 +81,7 @@ def _methods(args: argparse.Namespace) -> list[Row]:
 
 
 def _tasks(args: argparse.Namespace) -> list[Row]:
-    content = _content(args)
+    content = open_content(args)
     rows: list[Row] = []
     for name in content.names("tasks"):
         spec = content.task(name)
@@ -121,11 +102,11 @@ def _tasks(args: argparse.Namespace) -> list[Row]:
 
 
 def _corpora(args: argparse.Namespace) -> list[Row]:
-    content = _content(args)
+    content = open_content(args)
     rows: list[Row] = []
     for name in content.names("corpora"):
         spec = content.corpus(name)
-        tasks = [source.task for source in spec.sources]
+        tasks = [source.name for source in spec.sources]
         rows.append({"name": name, "sources": tasks, "title": spec.title})
     return rows
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..matrix import Matrix
+    from ..registry.content import Content
     from ..store import Store
 
 BENCHMARK = Path("benchmark.yaml")  # where no other file is named
@@ -74,6 +75,24 @@ def open_matrix(args: argparse.Namespace) -> Matrix:
     from ..matrix import load
 
     return load(args.benchmark, filters=filters(args))
+
+
+def open_content(args: argparse.Namespace) -> Content:
+    """Return the content of the benchmark file, or without one of the folder."""
+    from ..registry import find_content
+    from ..registry.yamlfile import read_yaml
+    from ..schema.errors import UserError
+
+    if args.benchmark.exists():
+        extra = read_yaml(args.benchmark).data.get("content") or []
+        extra = [extra] if isinstance(extra, str) else extra
+        folder = args.benchmark.absolute().parent
+        if isinstance(extra, list) and all(isinstance(each, str) for each in extra):
+            return find_content(args.benchmark, [folder / Path(each) for each in extra])
+    elif args.benchmark != BENCHMARK:
+        msg = f"{args.benchmark} does not exist: name a benchmark file with -b FILE."
+        raise UserError(msg)
+    return find_content(args.benchmark)
 
 
 def results_folder(args: argparse.Namespace, matrix: Matrix) -> Path:

@@ -70,7 +70,7 @@ def load(
         title=file.title,
         tier=file.tier,
         content=content,
-        data_roots=_data_roots(path, file, content),
+        data_roots=data_roots(path, file.roots, content),
         methods=tuple(methods),
         protocols=protocols,
         tasks=tuple(tasks),
@@ -158,10 +158,12 @@ def _noted(document: Document, key: str) -> bool:
     return any(each.message.startswith(f"{key}:") for each in document.mistakes)
 
 
-def _data_roots(path: Path, file: BenchmarkFile, content: Content) -> tuple[Path, ...]:
-    """Return where data is looked for: own roots, MEDSSL_DATA, data/ of the home."""
+def data_roots(path: Path, own: Sequence[str], content: Content) -> tuple[Path, ...]:
+    """Return where data is looked for: own roots, MEDSSL_DATA, data/ of the home.
+
+    own: as the benchmark file at `path` names them, relative to its folder.
+    """
     folder = path.absolute().parent
-    own = [*([file.data_root] if file.data_root else []), *file.data_roots]
     # expanduser of os.path leaves '~nobody' as it is, where that of Path raises
     roots = [folder / os.path.expanduser(each) for each in own]  # noqa: PTH111
     given = os.environ.get("MEDSSL_DATA", "").split(os.pathsep)

@@ -118,6 +118,11 @@ class BenchmarkFile(Closed):
     _rehearsal: bool = PrivateAttr(default=False)
 
     @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders that it names as data roots."""
+        return (*([self.data_root] if self.data_root else []), *self.data_roots)
+
+    @property
     def rehearsal(self) -> bool:
         """Whether sizes and lengths are to be the tier's, whatever the file says."""
         return self._rehearsal

@@ -74,10 +74,25 @@ class Corpora:
         if name not in self._named:
             self._named[name] = None
             try:
-                self._named[name] = Corpus(name, self.content.corpus(name))
+                corpus = Corpus(name, self.content.corpus(name))
             except Mistakes as error:
                 self.document.mistakes.extend(error.mistakes)
+                return None
+            if self._of_its_modality(corpus, layer, loc):
+                self._named[name] = corpus
         return self._named[name]
+
+    def _of_its_modality(self, corpus: Corpus, layer: Layer, loc: Loc) -> bool:
+        wanted = corpus.spec.modality
+        others = [
+            f"task {source.task} is {spec.modality}, not {wanted}"
+            for source in corpus.spec.sources
+            if source.task and wanted
+            if (spec := self.task(source.task)) and spec.modality != wanted
+        ]
+        for other in others:
+            layer.fault(loc, f"corpus {corpus.name}: {other}")
+        return not others
 
     def task(self, name: str) -> TaskSpec | None:
         """Return a task that a corpus draws on, as the benchmark file sets it."""
