@@ -30,6 +30,7 @@ COMMANDS = (
     "logs",
     "report",
     "curves",
+    "predict",
     "clean",
     "collect",
     "query",

@@ -103,3 +103,14 @@ def test_following_prints_what_is_added_until_the_end(run, cell, monkeypatch):
     assert out.splitlines()[1:] == [
         "line 298", "line 299", "line 300", "==> failed: code: nan loss <==",
     ]  # fmt: skip
+
+
+def test_predict_takes_a_cell_that_is_done(run, cell, tmp_path):
+    folders = ["--input", str(tmp_path), "--output", str(tmp_path / "out")]
+    code, _, err = run("predict", "pretrain", "masked", *folders)
+    assert code == Exit.USAGE
+    assert "pretrain masked seed 0 is a pretraining: name a cell" in err
+    code, _, err = run("predict", cell.cell.evaluate_key, *folders)
+    assert code == Exit.USAGE
+    assert f"node {cell.cell.adapt_key[:16]} is not done" in err
+    assert not (tmp_path / "out").exists()

@@ -89,8 +89,8 @@ def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
     """Of regions that overlap, so that these are run once, too."""
     (tmp_path / "own/tasks").mkdir(parents=True)
     (tmp_path / "own/tasks/parts.yaml").write_text(
-        "extends: phantom_organs\n"
-        "regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
+        (ROOT / "tasks/phantom_organs.yaml").read_text()
+        + "regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
     )
     text = BENCHMARK.replace("phantom_organs:", "parts:")
     text = text.replace("content: [", "content: [own, ")
