@@ -76,6 +76,12 @@ def _source(chain: Chain, corpora: Corpora) -> Corpus | None:
     if not isinstance(task, str) or task not in known:
         layer.fault(("source",), unknown("task", str(task), known))
         return None
+    spec = corpora.task(task)
+    if spec is not None and spec.kind == "unlabelled":
+        layer.fault(
+            ("source",), f"{task} has no labels to learn from: name another task"
+        )
+        return None
     source = CorpusSource(task=task, cap=None)
     title = f"training side of {task}, with its labels"
     return Corpus(task, CorpusSpec(title=title, sources=(source,), exclude=()))

@@ -56,7 +56,10 @@ class Parts:
             }
             if method.role == "supervised":
                 spec = self._first(method)
-                engine["source"] = {"kind": spec.kind, "classes": spec.classes}
+                # Of voxels: the label map's own structures, whatever regions join them.
+                voxels = spec.kind == "segmentation"
+                classes = len(spec.structures) + 1 if voxels else spec.classes
+                engine["source"] = {"kind": spec.kind, "classes": classes}
             return {**method.settings, **engine}
 
         return self._once(("pretrain", method.name), build)

@@ -32,6 +32,11 @@ def bench(bench):
     bench.add("methods/taught.py", taught)
     bench.add("tasks/more.yaml", TASK.format(**{**ORGANS, "title": "The same images"}))
     bench.add("tasks/others.yaml", TASK.format(**{**ORGANS, "seed": 7}))
+    regions = "structures: {a: 1, b: 2, c: 3}\nregions: {whole: [a, b, c], core: [b]}"
+    joined = {**ORGANS, "seed": 8, "what": regions}
+    bench.add("tasks/joined.yaml", TASK.format(**joined))
+    bare = TASK.format(**{**ORGANS, "seed": 9, "kind": "unlabelled", "what": ""})
+    bench.add("tasks/bare.yaml", bare.replace("metrics: [dice, hd95]", "metrics: []"))
     return bench
 
 
@@ -50,6 +55,12 @@ def test_a_source_of_other_patients_is_a_pretraining_on_its_training_side(bench)
     (source,) = spec["where"]["cases"]["sources"]
     assert (source["task"], len(source["cases"])) == ("others", 12)
     assert "overlap" not in plan.spec(cell.evaluate_key)["labels"]
+
+
+def test_a_source_with_regions_is_learnt_by_its_structures(bench):
+    plan = planned(bench, "taught: {source: joined}")
+    settings = plan.spec(plan.cells[0].pretrain_key)["identity"]["settings"]
+    assert settings["source"] == {"kind": "segmentation", "classes": 4}
 
 
 @pytest.mark.parametrize("source", ["organs", "more"])
@@ -104,6 +115,7 @@ def test_what_starts_from_a_supervised_stage_has_seen_its_labels(bench):
         ("plain: {allow_overlap: true}", "is trained on no data of its own"),
         ("taught: {source: others, allow_overlap: 1}", "expected true or false"),
         ("taught: {source: slices}", "is 2-D"),
+        ("taught: {source: bare}", "bare has no labels to learn from"),
     ],
 )
 def test_what_cannot_be_a_source_is_refused(bench, methods, said):
