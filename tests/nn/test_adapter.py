@@ -5,7 +5,7 @@ import torch
 
 from harness.nn.adapter import STRIDES, Adapter
 from harness.nn.build import build_encoder
-from harness.nn.channels import Merge, apart, for_encoder, merges
+from harness.nn.channels import Merge, apart, for_encoder, mean_of, merges
 from harness.nn.decoder import PyramidDecoder
 from harness.nn.deformable import DeformableAttention
 from harness.nn.settings import ViTSettings
@@ -87,7 +87,11 @@ def test_equal_channels_count_as_one(frozen):
             value = value.repeat(1, 3, *[1] * 3) / 3  # the prior sees all channels
         own[name] = value
     three.load_state_dict(own)
-    x = torch.rand(1, 1, 16, 16, 16, generator=rng(1))
+    with torch.no_grad():  # strong enough to be seen
+        for adapter in (one, three):
+            for injector in adapter.injectors:
+                injector.gain.gain.fill_(1.0)
+    x = torch.rand(2, 1, 16, 16, 16, generator=rng(1))
     into = {1: {}, 3: {}}
     for count, adapter in ((1, one), (3, three)):
         for number, merge in enumerate(adapter.merges):
@@ -99,9 +103,9 @@ def test_equal_channels_count_as_one(frozen):
         three(frozen, x.expand(-1, 3, -1, -1, -1))
     assert len(into[1]) == 4
     for number, alone in into[1].items():
-        assert torch.allclose(
-            into[3][number], alone.expand(3, -1, -1, -1, -1), atol=1e-5
-        )
+        assert not torch.allclose(alone[0], alone[1], atol=1e-2)
+        want = alone.repeat_interleave(3, dim=0)
+        assert torch.allclose(into[3][number], want, atol=1e-4)
 
 
 def test_a_channel_changes_nothing_of_another_cases():
@@ -117,6 +121,11 @@ def test_a_channel_changes_nothing_of_another_cases():
     weight, bias = merge.linear.weight, merge.linear.bias
     want = torch.nn.functional.gelu((x.movedim(1, -1) @ weight.T) + bias)
     assert torch.allclose(y, want.movedim(-1, 1), atol=1e-6)
+
+
+def test_the_mean_is_over_the_channels_of_a_case():
+    x = torch.randn(2, 3, 4, 4, generator=rng())
+    assert torch.allclose(mean_of(apart(x), 3), x.mean(dim=1, keepdim=True), atol=1e-6)
 
 
 def test_what_an_encoder_gets():
