@@ -188,7 +188,7 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path, make_spec, series):
     drawn = rings(series, 1.0)
     write_rtstruct(path, series, {"GTV-1": drawn, "Lung": drawn})
     for segments, said in [
-        ({"GTV-2": 1}, "rt.dcm: has no 'GTV-2', but 'GTV-1', 'Lung'; did you mean"),
+        ({"GTV-2": 1}, "rt.dcm: has no 'GTV-2', but 'GTV-1', 'Lung'. Did you mean"),
         ({}, "say in the task's format which name is which value"),
     ]:
         with pytest.raises(DataError, match=said):

@@ -66,9 +66,7 @@ def read_drawn(
         chosen = [each for each in found if _is(each, pattern)]
         if not chosen:
             have = ", ".join(map(repr, found)) or "nothing"
-            close = nearest(pattern, list(found))
-            meant = f"; did you mean {close!r}?" if close else ""
-            msg = f"{name}: has no {pattern!r}, but {have}{meant}"
+            msg = f"{name}: has no {pattern!r}, but {have}.{nearest(pattern, found)}"
             raise DataError(msg)
         for each in chosen:
             label[found[each].mask(tuple(sides), affine, f"{name}, {each}")] = value

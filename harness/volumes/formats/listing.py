@@ -29,6 +29,9 @@ def read_json(listing: Path, described: str) -> Any:
 
 def inside(file: str, listing: Path) -> str:
     """Return a path as it stands in ids and messages. DataError if it leads elsewhere."""
+    if "\0" in file:
+        msg = f"{listing}: {file!a} is no path"
+        raise DataError(msg)
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
         msg = f"{listing}: {file} lies outside of the dataset's folder"

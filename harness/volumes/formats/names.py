@@ -63,8 +63,7 @@ def class_named(text: str, target: Target, where: str) -> int:
             "'values: {\"\": null}' of the task's target"
         )
         raise NotNamed(msg)
-    close = nearest(text, target.classes)
-    meant = f"; did you mean {close!r}?" if close else ""
     classes = ", ".join(target.classes)
-    msg = f"{text!r} under {where!r} is none of the classes {classes}{meant}"
+    meant = nearest(text, target.classes)
+    msg = f"{text!r} under {where!r} is none of the classes {classes}.{meant}"
     raise NotNamed(msg)

@@ -140,12 +140,10 @@ class Table:
             used = _FIELD.findall(column) if "{" in column else [column]
             for each in used:
                 if each not in self._names:
-                    close = nearest(each, self._names)
-                    meant = f"; did you mean {close!r}?" if close else ""
                     have = ", ".join(self._names)
                     msg = (
                         f"{self.path}: has no column {each!r} for {what}, but "
-                        f"{have}{meant}"
+                        f"{have}.{nearest(each, self._names)}"
                     )
                     raise DataError(msg)
 

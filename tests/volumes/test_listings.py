@@ -1,0 +1,449 @@
+"""Listings of tables, nnU-Net folders, MedMNIST files and picture folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.schema.errors import DataError
+from harness.volumes.formats import fingerprint, list_cases, open_dataset, read_case
+from harness.volumes.splits import split
+
+GRADES = {"name": "grade", "classes": ["benign", "malignant"]}
+
+
+def classed(make_spec, cases, form, **changes):
+    base = {
+        "kind": "classification", "structures": {}, "metrics": ["auc"],
+        "target": GRADES, "dims": 2, "crop": {"tiny": [8, 8]},
+    }  # fmt: skip
+    return make_spec(cases, format=form, **{**base, **changes})
+
+
+def picture(path: Path, value=100, colour=False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((9, 7, 3) if colour else (9, 7), value, np.uint8)
+    pixels[0, 0] = 0
+    Image.fromarray(pixels).save(path)
+
+
+def listed(root, spec):
+    dataset = open_dataset("made", spec, [root])
+    return dataset, list_cases(dataset)
+
+
+def fault(root, spec) -> str:
+    with pytest.raises(DataError) as caught:
+        listed(root, spec)
+    return str(caught.value)
+
+
+# -- csv ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table over pictures 0.png to 5.png, which are there."""
+    for number in range(6):
+        picture(tmp_path / "made" / "png" / f"{number}.png", 50 + number)
+
+    def write(text, file="cases.csv"):
+        path = tmp_path / "made" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+CSV = {"kind": "csv", "folder": "made"}
+ROWS = """image,target,patient,split
+png/0.png,benign,ann,train
+png/1.png,malignant,ann,Training
+png/2.png,1,bob,valid
+png/3.png,0,cleo,test
+"""
+
+
+def test_a_table_says_everything(table, make_spec):
+    root = table(ROWS)
+    dataset, cases = listed(root, classed(make_spec, 4, CSV))
+    assert [ref.case_id for ref in cases] == [f"png_{n}" for n in range(4)]
+    assert [ref.target for ref in cases] == [0, 1, 1, 0]
+    assert [ref.group_id for ref in cases] == ["ann", "ann", "bob", "cleo"]
+    assert [ref.side for ref in cases] == ["train", "train", "val", "test"]
+    raw = read_case(dataset, cases[2])
+    assert raw.image.shape == (1, 9, 7)
+    assert raw.image.max() == 52
+    # other software's tables: a mark at the start, semicolons, spaces, empty lines
+    other = "\ufeff" + ROWS.replace(",", " ; ") + "\n;;;\n"
+    assert listed(table(other), classed(make_spec, 4, CSV))[1] == cases
+
+
+def test_columns_by_other_names_and_paths_made_of_them(table, make_spec):
+    root = table("id_code,diagnosis\n0,2\n1,0\n", "meta/train.csv")
+    columns = {"case": "id_code", "image": ["../png/{id_code}.png"]}
+    form = {**CSV, "file": "meta/train.csv",
+            "columns": {**columns, "target": "diagnosis"}}  # fmt: skip
+    target = {"name": "g", "classes": ["none", "mild", "bad"], "ordinal": True}
+    said = fault(root, classed(make_spec, 2, form, target=target))
+    assert "meta/train.csv:2: ../png/0.png lies outside" in said.replace(
+        "meta/../png", "../png"
+    )
+    table("id_code,diagnosis\n0,2\n1,0\n", "train.csv")
+    form["file"] = "train.csv"
+    form["columns"]["image"] = ["png/{id_code}.png"]
+    _, cases = listed(root, classed(make_spec, 2, form, target=target))
+    assert [(ref.case_id, ref.target) for ref in cases] == [("0", 2), ("1", 0)]
+
+
+def test_values_edges_and_cases_that_are_left_out(table, make_spec):
+    root = table(
+        "image,target\npng/0.png,19.5\npng/1.png,40\npng/2.png,61\npng/3.png,\n"
+    )
+    ages = {"name": "age", "classes": ["young", "middle", "old"], "edges": [40, 60]}
+    said = fault(root, classed(make_spec, 4, CSV, target=ages))
+    assert "cases.csv:5: says no class under 'target'" in said
+    assert "'values: {\"\": null}'" in said
+    ages["values"] = {"": None, "61": "young"}
+    _, cases = listed(root, classed(make_spec, 3, CSV, target=ages))
+    assert [ref.target for ref in cases] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            ROWS.replace("benign,ann", "bening,ann"),
+            "cases.csv:2: 'bening' under 'target' is none of the classes benign, "
+            "malignant. Did you mean 'benign'?",
+        ),
+        (ROWS.replace("valid", "holdout"), "cases.csv:4: 'holdout' under 'split' is no"),
+        (ROWS.replace("png/3", "png/9"), "png/9.png: listed in"),
+        (ROWS.replace("png/3.png", ""), "cases.csv:5: column 'image' names no file"),
+        (ROWS.replace("png/3.png", "/etc/passwd"), "/etc/passwd lies outside of"),
+        (ROWS.replace("image", "picture"), "has no column 'image'; add it, or say"),
+        (ROWS.replace("target", "class"), "has no column 'target'; add it, or say"),
+        (ROWS + "png/4.png,1\n", "cases.csv:6: has 2 fields, not 4"),
+        (ROWS + "png/0.png,0,ann,train\n", "lists case 'png_0' more than once"),
+        (ROWS.replace("split", "target"), "column 'target' stands twice"),
+        ("image,target\n", "needs a line with names of columns and a line per case"),
+        ("", "needs a line with names of columns"),
+        ("image,target\n'\0', 1\n", "cases.csv"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_table(table, make_spec, text, said):
+    count = max(1, text.count("\n") - 1)
+    assert said in fault(table(text), classed(make_spec, count, CSV))
+
+
+def test_all_faults_of_a_table_are_told_at_once(table, make_spec):
+    text = ROWS.replace("benign", "good").replace("test", "hidden")
+    said = fault(table(text), classed(make_spec, 4, CSV))
+    assert "has 2 faults" in said
+    assert "cases.csv:2" in said
+    assert "cases.csv:5" in said
+
+
+def test_a_named_column_that_is_not_there(table, make_spec):
+    form = {**CSV, "columns": {"target": "diagnose"}}
+    root = table(ROWS.replace("target", "diagnosis"))
+    assert (
+        "has no column 'diagnose' for target, but image, diagnosis, patient, split. "
+        in (fault(root, classed(make_spec, 4, form)))
+    )
+    (root / "made" / "cases.csv").unlink()
+    assert "cases.csv is missing: it lists the cases" in fault(
+        root, classed(make_spec, 4, CSV)
+    )
+
+
+def test_a_patient_on_both_sides_of_a_split(table, make_spec):
+    root = table(ROWS.replace("1.png,malignant,ann,Training", "1.png,1,ann,test"))
+    spec = classed(make_spec, 4, CSV, split={"kind": "publisher"})
+    _, cases = listed(root, spec)
+    with pytest.raises(DataError, match=r"patient 'ann' is both in \w+ and in \w+"):
+        split("made", spec, cases)
+
+
+def test_grey_and_colour(table, make_spec):
+    root = table("image,target\npng/0.png,0\ncolour.png,1\n")
+    picture(root / "made" / "colour.png", [9, 9, 9], colour=True)
+    dataset, cases = listed(root, classed(make_spec, 2, CSV))
+    assert read_case(dataset, cases[0]).image.shape == (1, 9, 7)  # grey, kept in colour
+    picture(root / "made" / "colour.png", [9, 19, 29], colour=True)
+    with pytest.raises(
+        DataError, match=r"colour.png: is in colour, but .* one channel"
+    ):
+        read_case(dataset, cases[0])
+    colours = classed(make_spec, 2, CSV, channels=["red", "green", "blue"])
+    dataset, cases = listed(root, colours)
+    assert read_case(dataset, cases[0]).image[:, 1, 1].tolist() == [9, 19, 29]
+    with pytest.raises(DataError, match=r"png/0.png: has 2 dimensions .* 3 channels"):
+        read_case(dataset, cases[1])
+
+
+# -- nnU-Net -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw_folder(tmp_path):
+    """Two labelled cases of two channels, pictures, with a table beside them."""
+    root = tmp_path / "made"
+    for case in ("a_1", "b"):
+        for channel in range(2):
+            picture(root / "imagesTr" / f"{case}_{channel:04d}.png", 20 + channel)
+        picture(root / "labelsTr" / f"{case}.png", 1)
+    about = {"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".png"}
+    (root / "dataset.json").write_text(json.dumps(about))
+    (root / "about.csv").write_text("case,who,stage\na_1,ann,III\nb,bob,\n")
+    return tmp_path
+
+
+RAW = {"kind": "nnunet", "folder": "made"}
+PAIR = {"dims": 2, "channels": ["t1", "t2"], "crop": {"tiny": [8, 8]},
+        "structures": {"all": 1}}  # fmt: skip
+
+
+def test_an_nnunet_folder(raw_folder, make_spec):
+    dataset, cases = listed(raw_folder, make_spec(2, format=RAW, **PAIR))
+    assert [ref.case_id for ref in cases] == ["a_1", "b"]
+    raw = read_case(dataset, cases[0])
+    assert raw.image[:, 1, 1].tolist() == [20, 21]
+    assert raw.label.sum() == 62
+    assert cases[0].side is None
+    picture(raw_folder / "made" / "imagesTs" / "c_0000.png")
+    picture(raw_folder / "made" / "imagesTs" / "c_0001.png")
+    assert len(listed(raw_folder, make_spec(2, format=RAW, **PAIR))[1]) == 2
+    picture(raw_folder / "made" / "labelsTs" / "c.png", 1)
+    _, cases = listed(raw_folder, make_spec(3, format=RAW, **PAIR))
+    assert [ref.side for ref in cases] == ["train", "train", "test"]
+
+
+def test_a_table_beside_an_nnunet_folder(raw_folder, make_spec):
+    columns = {"case": "case", "patient": "who", "target": "stage"}
+    form = {**RAW, "file": "about.csv", "columns": columns}
+    stages = {"name": "s", "classes": ["I-II", "III"], "values": {"": None}}
+    spec = classed(make_spec, 1, form, channels=["t1", "t2"], target=stages)
+    dataset, (ref,) = listed(raw_folder, spec)
+    assert (ref.case_id, ref.group_id, ref.target, ref.label) == ("a_1", "ann", 1, None)
+    assert read_case(dataset, ref).label is None
+    (raw_folder / "made" / "about.csv").write_text("case,who,stage\nz,ann,III\n")
+    said = fault(raw_folder, spec)
+    assert "about.csv:2: case 'z' has no images" in said
+    assert "about.csv: has no row for case 'b'" in said
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("labelsTr/b.png", "labelsTr/b.png: listed in"),
+        ("imagesTr/b_0001.png", "imagesTr/b_0001.png: missing, case 'b' needs it"),
+        ("dataset.json", "an nnU-Net folder is described by its dataset.json"),
+    ],
+)
+def test_missing_files_of_an_nnunet_folder(raw_folder, make_spec, spoil, said):
+    (raw_folder / "made" / spoil).unlink()
+    assert said in fault(raw_folder, make_spec(2, format=RAW, **PAIR))
+
+
+def test_what_an_nnunet_folder_says_otherwise(raw_folder, make_spec):
+    one = make_spec(2, format=RAW, **{**PAIR, "channels": ["t1"]})
+    assert "has 2 channels (T1, T2), but the task declares 1 (t1)" in fault(
+        raw_folder, one
+    )
+    picture(raw_folder / "made" / "imagesTr" / "b_0002.png")
+    picture(raw_folder / "made" / "imagesTr" / "d.png")
+    said = fault(raw_folder, make_spec(2, format=RAW, **PAIR))
+    assert "imagesTr/b_0002.png: the task declares 2 channels" in said
+    assert "imagesTr/d.png: its name needs a channel, such as _0000" in said
+    (raw_folder / "made" / "dataset.json").write_text("{}")
+    assert "needs 'channel_names'" in fault(
+        raw_folder, make_spec(2, format=RAW, **PAIR)
+    )
+
+
+def test_cases_that_dataset_json_lists_itself(raw_folder, make_spec):
+    path = raw_folder / "made" / "dataset.json"
+    about = json.loads(path.read_text())
+    images = ["imagesTr/b_0001.png", "imagesTr/b_0000.png"]
+    about["dataset"] = {"only": {"images": images, "label": "labelsTr/b.png"}}
+    path.write_text(json.dumps(about))
+    dataset, (ref,) = listed(raw_folder, make_spec(1, format=RAW, **PAIR))
+    assert read_case(dataset, ref).image[:, 1, 1].tolist() == [21, 20]
+    about["dataset"] = {"only": {"image": images}}
+    path.write_text(json.dumps(about))
+    said = fault(raw_folder, make_spec(1, format=RAW, **PAIR))
+    assert "each case under 'dataset' needs 'images' and 'label'" in said
+
+
+# -- MedMNIST ----------------------------------------------------------------------------
+
+NPZ = {"kind": "medmnist", "file": "made.npz"}
+
+
+def write_npz(root, shape=(28, 28), labels=1, **changes):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for side, count in (("train", 5), ("val", 2), ("test", 3)):
+        arrays[f"{side}_images"] = rng.integers(0, 256, (count, *shape), np.uint8)
+        arrays[f"{side}_labels"] = rng.integers(0, 2, (count, labels), np.uint8)
+    np.savez_compressed(root / "made.npz", **{**arrays, **changes})
+    return arrays
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims", "channels"),
+    [((28, 28), 2, 1), ((28, 28, 3), 2, 3), ((12, 14, 16), 3, 1)],
+)
+def test_a_medmnist_file(tmp_path, make_spec, shape, dims, channels):
+    arrays = write_npz(tmp_path, shape)
+    names = [f"c{n}" for n in range(channels)]
+    crop = {"tiny": [8] * dims}
+    spec = classed(make_spec, 10, NPZ, dims=dims, channels=names, crop=crop)
+    dataset, cases = listed(tmp_path, spec)
+    assert [ref.side for ref in cases] == ["test"] * 3 + ["train"] * 5 + ["val"] * 2
+    assert [ref.target for ref in cases[:3]] == arrays["test_labels"][:, 0].tolist()
+    raw = read_case(dataset, cases[4])  # the second one to train on
+    assert cases[4].case_id == "train_00001"
+    wanted = arrays["train_images"][1]
+    wanted = wanted[None] if channels == 1 else np.moveaxis(wanted, -1, 0)
+    np.testing.assert_array_equal(raw.image, wanted)
+    before = fingerprint(dataset, cases)
+    write_npz(tmp_path, shape, val_images=arrays["val_images"] // 2)
+    assert fingerprint(*listed(tmp_path, spec)) != before
+
+
+def test_one_of_several_labels(tmp_path, make_spec):
+    arrays = write_npz(tmp_path, labels=14)
+    said = fault(tmp_path, classed(make_spec, 10, NPZ))
+    assert "made.npz: has 14 labels per image; say under 'format'" in said
+    _, cases = listed(tmp_path, classed(make_spec, 10, {**NPZ, "column": 3}))
+    assert [ref.target for ref in cases[:3]] == arrays["test_labels"][:, 3].tolist()
+    assert "has no label column 20, but 14" in fault(
+        tmp_path, classed(make_spec, 10, {**NPZ, "column": 20})
+    )
+
+
+def test_broken_medmnist_files(tmp_path, make_spec):
+    write_npz(tmp_path)
+    path = tmp_path / "made.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    said = fault(tmp_path, classed(make_spec, 10, NPZ))
+    assert said.startswith("made.npz: train_labels cannot be read, it may be truncated")
+    np.savez(path, train_labels=np.zeros((3, 1)))
+    assert "made.npz: has no array 'train_images'" in fault(
+        tmp_path, classed(make_spec, 10, NPZ)
+    )
+    np.savez(path, train_labels=np.array([{}, None], dtype=object))
+    assert "train_labels cannot be read" in fault(tmp_path, classed(make_spec, 10, NPZ))
+    write_npz(tmp_path, train_images=np.zeros((2, 28, 28), np.uint8))
+    dataset, cases = listed(tmp_path, classed(make_spec, 10, NPZ))
+    with pytest.raises(DataError, match="has 2 train images, but more labels"):
+        read_case(dataset, cases[7])
+    write_npz(tmp_path, train_labels=np.full((5, 1), 4))
+    assert "case 'train_00000' has class 4, not 0 to 1" in fault(
+        tmp_path, classed(make_spec, 10, NPZ)
+    )
+    assert "a MedMNIST file has classes, no label maps" in fault(
+        tmp_path, make_spec(10, format=NPZ, dims=2, crop={"tiny": [8, 8]})
+    )
+
+
+# -- pictures in folders -----------------------------------------------------------------
+
+
+def test_folders_name_classes_sides_and_patients(tmp_path, make_spec):
+    for path in ("train/benign/ann_1", "train/malignant/ann_2", "test/benign/bob_1"):
+        picture(tmp_path / "made" / f"{path}.png")
+    (tmp_path / "made" / "train" / "benign" / "Thumbs.db").write_text("no picture")
+    form = {
+        "kind": "images",
+        "folder": "made",
+        "pattern": "{split}/{target}/{patient}_*",
+    }
+    dataset, cases = listed(tmp_path, classed(make_spec, 3, form))
+    assert [ref.case_id for ref in cases] == [
+        "test_benign_bob_1", "train_benign_ann_1", "train_malignant_ann_2",
+    ]  # fmt: skip
+    assert [ref.group_id for ref in cases] == ["bob", "ann", "ann"]
+    assert [ref.side for ref in cases] == ["test", "train", "train"]
+    assert read_case(dataset, cases[0]).image.shape == (1, 9, 7)
+
+
+def test_faults_of_picture_folders(tmp_path, make_spec):
+    form = {"kind": "images", "folder": "made"}
+    picture(tmp_path / "made" / "benin" / "1.png")
+    said = fault(tmp_path, classed(make_spec, 1, form))
+    assert "benin/1.png: 'benin' under 'target' is none of the classes" in said
+    deep = {**form, "pattern": "{split}/{target}/*"}
+    assert "no picture lies where '{split}/{target}/*' looks" in fault(
+        tmp_path, classed(make_spec, 1, deep)
+    )
+    assert "need a table, format 'csv'" in fault(
+        tmp_path, make_spec(1, format=form, dims=2, crop={"tiny": [8, 8]})
+    )
+    for pattern, said in [
+        ("{target}/{target}", "more than once"),
+        ("{klass}/*", "only {target}, {split}, {patient} and {case}"),
+    ]:
+        with pytest.raises(ValueError, match=said.replace("{", r"\{")):
+            classed(make_spec, 1, {**form, "pattern": pattern})
+
+
+# -- real data ---------------------------------------------------------------------------
+
+
+def real_root(*parts) -> Path:
+    roots = map(Path, filter(None, os.environ.get("MEDSSL_DATA", "").split(":")))
+    found = next((root for root in roots if root.joinpath(*parts).exists()), None)
+    if found is None:
+        pytest.skip(f"MEDSSL_DATA names no folder with {'/'.join(parts)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "dims", "channels", "classes"),
+    [("pneumoniamnist", 5856, 2, 1, 2), ("retinamnist", 1600, 2, 3, 5),
+     ("vesselmnist3d", 1908, 3, 1, 2)],
+)  # fmt: skip
+def test_real_medmnist(make_spec, name, count, dims, channels, classes):
+    root = real_root("medmnist", f"{name}.npz")
+    spec = classed(
+        make_spec, count, {"kind": "medmnist", "file": f"medmnist/{name}.npz"},
+        dims=dims, channels=[str(n) for n in range(channels)],
+        crop={"tiny": [8] * dims},
+        target={"name": "t", "classes": [str(n) for n in range(classes)]},
+    )  # fmt: skip
+    dataset, cases = listed(root, spec)
+    assert read_case(dataset, cases[-1]).image.shape == (channels, *[28] * dims)
+
+
+def test_real_lung_tumours_and_their_stages(make_spec):
+    root = real_root("Dataset501_LungTumourCT", "clinical.csv")
+    form = {"kind": "nnunet", "folder": "Dataset501_LungTumourCT",
+            "file": "clinical.csv", "columns": {"target": "t_stage"}}  # fmt: skip
+    early = {"name": "stage", "classes": ["T1-2", "T3-4"], "edges": [3]}
+    size = {"crop": {"tiny": [32, 32, 32]}, "dims": 3}
+    _, cases = listed(root, classed(make_spec, 60, form, target=early, **size))
+    assert {ref.target for ref in cases} == {0, 1}
+    assert all(ref.group_id == ref.case_id for ref in cases)
+    dataset, cases = listed(root, make_spec(60, format=form, structures={"tumour": 1}))
+    raw = read_case(dataset, cases[0])
+    assert raw.image.min() < -900  # HU
+    assert set(np.unique(raw.label)) == {0, 1}
+
+
+def test_real_glioma_of_three_channels(make_spec):
+    root = real_root("Dataset502_LowerGradeGlioma")
+    form = {"kind": "nnunet", "folder": "Dataset502_LowerGradeGlioma"}
+    names = ["t1", "flair", "t1c"]
+    spec = make_spec(28, format=form, structures={"tumour": 1}, channels=names)
+    dataset, cases = listed(root, spec)
+    assert read_case(dataset, cases[0]).image.shape[:3] == (3, 128, 128)
