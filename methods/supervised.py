@@ -94,16 +94,8 @@ class Supervised(Method):
             x, y = both[:, :-1], both[:, -1]
         else:
             x, y = random_view(region, cfg.crop, rng), None
-        flat = x.ndim == 4  # an image is a volume of one slice
-        x, y = augment(
-            x.unsqueeze(2) if flat else x,
-            y.unsqueeze(1) if flat and y is not None else y,
-            rng, flip=cfg.flip, scale_shift=cfg.scale_shift, rows=rows,
-        )  # fmt: skip
-        x = x.squeeze(2) if flat else x
-        if y is None:
-            return x, labels
-        return x, (y.squeeze(1) if flat else y).long()
+        x, y = augment(x, y, rng, flip=cfg.flip, scale_shift=cfg.scale_shift, rows=rows)
+        return x, labels if y is None else y.long()
 
     def encoder(self) -> nn.Module:
         """Return the encoder; decoder and head are dropped."""

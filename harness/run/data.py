@@ -12,6 +12,7 @@ from ..schema.cases import CaseRef
 from ..schema.errors import DataError
 from ..schema.task import TaskSpec
 from ..volumes.cache import CachedDataset, build_cache, open_cache
+from ..volumes.faults import gathered
 from ..volumes.formats import (
     Dataset,
     RawCase,
@@ -34,18 +35,42 @@ class TaskData:
     dataset: Dataset
 
     def check(self, ids: Sequence[str]) -> list[str]:
-        """Return `ids` as a list. Raises DataError where the data lacks one of them."""
+        """Return `ids` as a list.
+
+        Raises DataError where the data lacks one of them, or it cannot be read.
+        """
         if missing := [case_id for case_id in ids if case_id not in self.refs]:
             msg = (
                 f"task {self.name!r} has no case {missing[0]!r} any more: plan again "
                 "with the data as it is now"
             )
             raise DataError(msg)
+        if faults := [self.unreadable[i] for i in ids if i in self.unreadable]:
+            raise gathered(self.name, faults)
         return list(ids)
 
     def raw(self, case_id: str) -> RawCase:
         """Read a case anew, on its file's own grid. Raises DataError as `read_case`."""
         return read_case(self.dataset, self.refs[case_id])
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """What is wrong with cases that cannot be read, by their ids."""
+        return self.cached.unreadable
+
+    def readable(self, ids: Sequence[str], log: Callable[[str], None]) -> list[str]:
+        """Return `ids` that can be read; the others are logged.
+
+        Raises DataError as `check` does, for unreadable cases too unless the dataset
+        says that they are left out of pretraining.
+        """
+        left_out = [case_id for case_id in ids if case_id in self.unreadable]
+        if not left_out or not self.spec.skip_unreadable:
+            return self.check(ids)
+        log(f"{len(left_out)} of {len(ids)} cases of {self.name} cannot be read:")
+        for case_id in left_out:
+            log(f"  left out: {self.unreadable[case_id]}")
+        return self.check([i for i in ids if i not in self.unreadable])
 
     def target(self, case_id: str) -> int:
         """Return the class of a case of a classification task."""

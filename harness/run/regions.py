@@ -39,7 +39,7 @@ def open_sources(node: Node) -> list[Source]:
                 "first source of the corpus: pretrain on sources with equal channels"
             )
             raise DataError(msg)
-        opened.append((data, _kept(data, data.check(ids["cases"]), rules)))
+        opened.append((data, _kept(data, data.readable(ids["cases"], node.log), rules)))
     opened = [(data, ids) for data, ids in opened if ids]
     if not opened:
         msg = (

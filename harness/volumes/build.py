@@ -46,7 +46,8 @@ def build_cache(
 
     progress: called with (cases done, cases in all); workers: threads that read cases.
     Two processes may build at once: the first to finish is kept, both succeed.
-    Raises DataError with all faults of the cases; then nothing is left on disk.
+    Raises DataError with all faults of the cases; then nothing is left on disk. Where the
+    dataset says skip_unreadable, the cache lists what is wrong with cases instead.
     """
     mark = fingerprint(dataset, cases)
     if _is_whole(folder, mark):
@@ -130,20 +131,21 @@ def _write(
     workers: int,
 ) -> None:
     entries: list[dict[str, Any]] = []
-    faults: list[str] = []
+    faults: dict[str, str] = {}  # by case
+    skips = dataset.spec.skip_unreadable
     streams = {kind: (building / name).open("wb") for kind, name in FILES.items()}
     try:
         for done, (ref, result) in enumerate(
             _prepared(dataset, cases, workers), start=1
         ):
             if isinstance(result, DataError):
-                faults.append(str(result))
-            elif not faults:  # once a case is at fault the rest is only checked
+                faults[ref.case_id] = str(result)
+            elif skips or not faults:  # once one is at fault the rest is only checked
                 entries.append(_append(streams, ref, result))
             if progress is not None:
                 progress(done, len(cases))
-        if faults:
-            raise gathered(dataset.name, faults)
+        if faults and not (skips and entries):
+            raise gathered(dataset.name, [*faults.values()])
         for stream in streams.values():
             stream.flush()
             os.fsync(stream.fileno())
@@ -157,6 +159,7 @@ def _write(
         "dims": dataset.spec.dims,
         "sizes": {name: (building / name).stat().st_size for name in FILES.values()},
         "cases": entries,
+        "unreadable": faults,
     }
     with (building / INDEX).open("w", encoding="utf-8") as file:
         json.dump(index, file)

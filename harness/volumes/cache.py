@@ -56,6 +56,8 @@ class CachedDataset:
         self.fingerprint: str = index["fingerprint"]
         self.channels: int = index["channels"]
         self.dims: int = index.get("dims", 3)
+        # What is wrong with cases that were left out, by their ids.
+        self.unreadable: dict[str, str] = index.get("unreadable", {})
         self._cases: list[dict[str, Any]] = index["cases"]
         self.case_ids: tuple[str, ...] = tuple(case["id"] for case in self._cases)
         self._positions = {case_id: i for i, case_id in enumerate(self.case_ids)}
@@ -71,7 +73,9 @@ class CachedDataset:
         try:
             return self._positions[case_id]
         except KeyError:
-            msg = f"case {case_id!r} is not in the cache {self.folder}"
+            msg = self.unreadable.get(case_id) or (
+                f"case {case_id!r} is not in the cache {self.folder}"
+            )
             raise DataError(msg) from None
 
     def shape(self, i: int) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ import yaml
 from harness.schema.task import TaskSpec
 from harness.volumes.formats import Dataset, list_cases, open_dataset
 
+from .listed import picture
+
 CONTENT = Path(__file__).parents[2]
 
 
@@ -113,3 +115,32 @@ def real_data(hippocampus):
     spec = hippocampus.model_copy(update={"allow_partial": True})
     dataset = open_dataset("msd_hippocampus", spec, roots)
     return dataset, list_cases(dataset)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table over pictures 0.png to 5.png, which are there."""
+    for number in range(6):
+        picture(tmp_path / "made" / "png" / f"{number}.png", 50 + number)
+
+    def write(text, file="cases.csv"):
+        path = tmp_path / "made" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def raw_folder(tmp_path):
+    """Two labelled cases of two channels, pictures, with a table beside them."""
+    root = tmp_path / "made"
+    for case in ("a_1", "b"):
+        for channel in range(2):
+            picture(root / "imagesTr" / f"{case}_{channel:04d}.png", 20 + channel)
+        picture(root / "labelsTr" / f"{case}.png", 1)
+    about = {"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".png"}
+    (root / "dataset.json").write_text(json.dumps(about))
+    (root / "about.csv").write_text("case,who,stage\na_1,ann,III\nb,bob,\n")
+    return tmp_path

@@ -121,3 +121,22 @@ def test_the_generator_decides_and_parts_do_not_shift_each_other(batch):
     assert torch.equal(both, whole)
     other, _ = augment(images, labels, generator(4), flip=0.5)
     assert not torch.equal(other, flips)
+
+
+def test_images_are_turned_in_their_one_plane():
+    images = torch.rand((24, 3, 6, 6), generator=generator(5))
+    labels = named(images)
+    out, moved = augment(images, labels, generator(), flip=0.5, rotate=0.7)
+    assert torch.equal(moved, named(out))
+    for before, after in zip(images, out, strict=True):
+        flips = [before, before.flip(1), before.flip(2), before.flip(1, 2)]
+        turns = [one.rot90(k, (1, 2)) for one in flips for k in range(4)]
+        assert any(torch.equal(one, after) for one in turns)
+    oblong = torch.rand((24, 1, 6, 8), generator=generator(5))
+    still, _ = augment(oblong, None, generator(), rotate=1.0)
+    assert torch.equal(still, oblong)
+    uneven, _ = augment(images, None, generator(), rotate=1.0, spacing=(1.0, 2.0))
+    assert torch.equal(uneven, images)
+    scaled, _ = augment(images, None, generator(), scale_shift=1.0)
+    ratio = (scaled[:, 0] - scaled[:, 1]) / (images[:, 0] - images[:, 1])
+    assert (ratio.amax((1, 2)) - ratio.amin((1, 2))).max() < 1e-2

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ...schema.errors import DataError
 from . import Stored
 
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 _GREY = ("L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
@@ -31,17 +32,11 @@ def read(path: Path, name: str) -> Stored:
                 raise DataError(msg)
             image.load()
             voxels = _plain(image, name)
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        msg = f"{name}: not a readable picture ({_said(error, path)})"
-        raise DataError(msg) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        msg = f"{name}: cannot be read, it may be truncated ({_said(error, path)})"
+    except _UNREADABLE as error:
+        said = " ".join(str(error).split()).replace(repr(str(path)), "it")
+        msg = f"{name}: not a readable picture, it may be truncated ({said})"
         raise DataError(msg) from error
     return Stored(voxels, np.eye(4))
-
-
-def _said(error: Exception, path: Path) -> str:
-    return " ".join(str(error).split()).replace(repr(str(path)), "it")
 
 
 def _plain(image: Image.Image, name: str) -> npt.NDArray[Any]:

@@ -22,7 +22,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     assert isinstance(spec.format, CsvFormat)
     table = Table(dataset.place, spec.format.file, spec.format.columns, spec)
     _check_says(table, dataset)
-    stamps = Stamps(dataset.place, table.path)
+    stamps = Stamps(dataset.place, table.path, skips=spec.skip_unreadable)
     cases = [
         CaseRef(
             row.case_id, row.patient or row.case_id, row.images, row.label, row.target,
@@ -40,7 +40,8 @@ def _check_says(table: Table, dataset: Dataset) -> None:
     assert isinstance(spec.format, CsvFormat)
     columns = spec.format.columns
     needed = [*columns.image]
-    needed.append(columns.target if spec.target is not None else columns.label)
+    if spec.kind != "unlabelled":
+        needed.append(columns.target if spec.target is not None else columns.label)
     for column in needed:
         if "{" not in column and not table.has(column):
             msg = (

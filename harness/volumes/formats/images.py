@@ -28,14 +28,15 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     """List and stamp the files that the pattern chooses. Raises DataError."""
     root, spec = dataset.place, dataset.spec
     assert isinstance(spec.format, ImagesFormat)
-    if spec.target is None or "{target}" not in spec.format.pattern:
+    labelled = spec.kind != "unlabelled"
+    if labelled and (spec.target is None or "{target}" not in spec.format.pattern):
         msg = (
             f"{root}: a pattern with {{target}} gives pictures classes; label maps and "
             "other classes need a table, format 'csv'"
         )
         raise DataError(msg)
     pattern = expression(spec.format.pattern)
-    stamps = Stamps(root, root)
+    stamps = Stamps(root, root, skips=spec.skip_unreadable)
     cases = []
     for file in _files(root):
         found = pattern.fullmatch(file)
@@ -43,7 +44,9 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
             continue
         said = found.groupdict()
         try:
-            target = class_named(said["target"], spec.target, "target")
+            target = None
+            if spec.target is not None:
+                target = class_named(said["target"], spec.target, "target")
             side = side_named(said.get("split", ""), "split")
         except LeftOut:
             continue

@@ -40,10 +40,13 @@ def inside(file: str, listing: Path) -> str:
 
 
 class Stamps:
-    """Stamps files of a dataset, and notes those that cannot be."""
+    """Stamps files of a dataset, and notes those that cannot be.
 
-    def __init__(self, root: Path, listing: Path) -> None:
-        self._root, self._listing = root, listing
+    skips: whether files that are there and cannot be read are left for the reader.
+    """
+
+    def __init__(self, root: Path, listing: Path, *, skips: bool = False) -> None:
+        self._root, self._listing, self._skips = root, listing, skips
         self._faults: list[str] = []
 
     def of(self, files: Sequence[str | None]) -> str:
@@ -57,7 +60,10 @@ class Stamps:
             except FileNotFoundError:
                 self._faults.append(f"{file}: listed in {self._listing} but missing")
             except OSError as error:
-                self._faults.append(f"{file}: cannot be read ({error.strerror})")
+                if self._skips:
+                    found.append("unreadable")
+                else:
+                    self.note(f"{file}: cannot be read ({error.strerror})")
         return ",".join(found)
 
     def note(self, fault: str) -> None:

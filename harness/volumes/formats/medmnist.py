@@ -32,18 +32,20 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     path = dataset.place
     form = dataset.spec.format
     assert isinstance(form, MedmnistFormat)
-    if dataset.spec.kind != "classification":
+    if dataset.spec.kind == "segmentation":
         msg = f"{path.name}: a MedMNIST file has classes, no label maps"
         raise DataError(msg)
+    labelled = dataset.spec.kind == "classification"
     cases = []
     for side in _SIDES:
-        labels = _column(_member(path, f"{side}_labels"), form, path)
+        labels = _member(path, f"{side}_labels")
+        if labelled:
+            labels = _column(labels, form, path)
         stamp = _stamp(path, f"{side}_images")
-        for index, target in enumerate(labels):
+        for index, given in enumerate(labels):
             name = f"{side}_{index:05d}"
-            cases.append(
-                CaseRef(name, name, target=int(target), side=side, stamp=stamp)
-            )
+            target = int(given) if labelled else None
+            cases.append(CaseRef(name, name, target=target, side=side, stamp=stamp))
     return cases
 
 

@@ -25,11 +25,12 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     """Read dataset.json and stamp the files that it lists. Raises DataError."""
     listing = dataset.place / LISTING
     cases: list[CaseRef] = []
-    stamps = Stamps(dataset.place, listing)
+    stamps = Stamps(dataset.place, listing, skips=dataset.spec.skip_unreadable)
     for image, label in _training(listing):
         name = stem(image)
-        stamp = stamps.of((image, label))
-        cases.append(CaseRef(name, name, (image,), label, stamp=stamp))
+        used = label if dataset.spec.kind == "segmentation" else None
+        stamp = stamps.of((image, used))
+        cases.append(CaseRef(name, name, (image,), used, stamp=stamp))
     stamps.check()
     return cases
 

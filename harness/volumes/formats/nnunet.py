@@ -37,11 +37,11 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     assert isinstance(dataset.spec.format, NnunetFormat)
     content = read_json(listing, "an nnU-Net folder")
     channels = _channels(content, dataset, listing)
-    stamps = Stamps(root, listing)
+    stamps = Stamps(root, listing, skips=dataset.spec.skip_unreadable)
     found = _from_json(content, listing) or _from_folders(
         root, content, channels, stamps
     )
-    if dataset.spec.kind == "classification":
+    if dataset.spec.kind != "segmentation":
         found = {case: each._replace(label=None) for case, each in found.items()}
     table = dataset.spec.format.file
     rows = _rows(dataset, table, found, stamps) if table else {}

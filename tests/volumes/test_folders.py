@@ -1,4 +1,4 @@
-"""Listings of tables, nnU-Net folders, MedMNIST files and picture folders."""
+"""nnU-Net folders, MedMNIST files and picture folders; real ones where they are there."""
 
 from __future__ import annotations
 
@@ -8,206 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from harness.schema.errors import DataError
-from harness.volumes.formats import fingerprint, list_cases, open_dataset, read_case
-from harness.volumes.splits import split
+from harness.volumes.formats import fingerprint, read_case
 
-GRADES = {"name": "grade", "classes": ["benign", "malignant"]}
-
-
-def classed(make_spec, cases, form, **changes):
-    base = {
-        "kind": "classification", "structures": {}, "metrics": ["auc"],
-        "target": GRADES, "dims": 2, "crop": {"tiny": [8, 8]},
-    }  # fmt: skip
-    return make_spec(cases, format=form, **{**base, **changes})
-
-
-def picture(path: Path, value=100, colour=False) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((9, 7, 3) if colour else (9, 7), value, np.uint8)
-    pixels[0, 0] = 0
-    Image.fromarray(pixels).save(path)
-
-
-def listed(root, spec):
-    dataset = open_dataset("made", spec, [root])
-    return dataset, list_cases(dataset)
-
-
-def fault(root, spec) -> str:
-    with pytest.raises(DataError) as caught:
-        listed(root, spec)
-    return str(caught.value)
-
-
-# -- csv ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Write a table over pictures 0.png to 5.png, which are there."""
-    for number in range(6):
-        picture(tmp_path / "made" / "png" / f"{number}.png", 50 + number)
-
-    def write(text, file="cases.csv"):
-        path = tmp_path / "made" / file
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return tmp_path
-
-    return write
-
-
-CSV = {"kind": "csv", "folder": "made"}
-ROWS = """image,target,patient,split
-png/0.png,benign,ann,train
-png/1.png,malignant,ann,Training
-png/2.png,1,bob,valid
-png/3.png,0,cleo,test
-"""
-
-
-def test_a_table_says_everything(table, make_spec):
-    root = table(ROWS)
-    dataset, cases = listed(root, classed(make_spec, 4, CSV))
-    assert [ref.case_id for ref in cases] == [f"png_{n}" for n in range(4)]
-    assert [ref.target for ref in cases] == [0, 1, 1, 0]
-    assert [ref.group_id for ref in cases] == ["ann", "ann", "bob", "cleo"]
-    assert [ref.side for ref in cases] == ["train", "train", "val", "test"]
-    raw = read_case(dataset, cases[2])
-    assert raw.image.shape == (1, 9, 7)
-    assert raw.image.max() == 52
-    # other software's tables: a mark at the start, semicolons, spaces, empty lines
-    other = "\ufeff" + ROWS.replace(",", " ; ") + "\n;;;\n"
-    assert listed(table(other), classed(make_spec, 4, CSV))[1] == cases
-
-
-def test_columns_by_other_names_and_paths_made_of_them(table, make_spec):
-    root = table("id_code,diagnosis\n0,2\n1,0\n", "meta/train.csv")
-    columns = {"case": "id_code", "image": ["../png/{id_code}.png"]}
-    form = {**CSV, "file": "meta/train.csv",
-            "columns": {**columns, "target": "diagnosis"}}  # fmt: skip
-    target = {"name": "g", "classes": ["none", "mild", "bad"], "ordinal": True}
-    said = fault(root, classed(make_spec, 2, form, target=target))
-    assert "meta/train.csv:2: ../png/0.png lies outside" in said.replace(
-        "meta/../png", "../png"
-    )
-    table("id_code,diagnosis\n0,2\n1,0\n", "train.csv")
-    form["file"] = "train.csv"
-    form["columns"]["image"] = ["png/{id_code}.png"]
-    _, cases = listed(root, classed(make_spec, 2, form, target=target))
-    assert [(ref.case_id, ref.target) for ref in cases] == [("0", 2), ("1", 0)]
-
-
-def test_values_edges_and_cases_that_are_left_out(table, make_spec):
-    root = table(
-        "image,target\npng/0.png,19.5\npng/1.png,40\npng/2.png,61\npng/3.png,\n"
-    )
-    ages = {"name": "age", "classes": ["young", "middle", "old"], "edges": [40, 60]}
-    said = fault(root, classed(make_spec, 4, CSV, target=ages))
-    assert "cases.csv:5: says no class under 'target'" in said
-    assert "'values: {\"\": null}'" in said
-    ages["values"] = {"": None, "61": "young"}
-    _, cases = listed(root, classed(make_spec, 3, CSV, target=ages))
-    assert [ref.target for ref in cases] == [0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (
-            ROWS.replace("benign,ann", "bening,ann"),
-            "cases.csv:2: 'bening' under 'target' is none of the classes benign, "
-            "malignant. Did you mean 'benign'?",
-        ),
-        (ROWS.replace("valid", "holdout"), "cases.csv:4: 'holdout' under 'split' is no"),
-        (ROWS.replace("png/3", "png/9"), "png/9.png: listed in"),
-        (ROWS.replace("png/3.png", ""), "cases.csv:5: column 'image' names no file"),
-        (ROWS.replace("png/3.png", "/etc/passwd"), "/etc/passwd lies outside of"),
-        (ROWS.replace("image", "picture"), "has no column 'image'; add it, or say"),
-        (ROWS.replace("target", "class"), "has no column 'target'; add it, or say"),
-        (ROWS + "png/4.png,1\n", "cases.csv:6: has 2 fields, not 4"),
-        (ROWS + "png/0.png,0,ann,train\n", "lists case 'png_0' more than once"),
-        (ROWS.replace("split", "target"), "column 'target' stands twice"),
-        ("image,target\n", "needs a line with names of columns and a line per case"),
-        ("", "needs a line with names of columns"),
-        ("image,target\n'\0', 1\n", "cases.csv"),
-    ],
-)  # fmt: skip
-def test_faults_of_a_table(table, make_spec, text, said):
-    count = max(1, text.count("\n") - 1)
-    assert said in fault(table(text), classed(make_spec, count, CSV))
-
-
-def test_all_faults_of_a_table_are_told_at_once(table, make_spec):
-    text = ROWS.replace("benign", "good").replace("test", "hidden")
-    said = fault(table(text), classed(make_spec, 4, CSV))
-    assert "has 2 faults" in said
-    assert "cases.csv:2" in said
-    assert "cases.csv:5" in said
-
-
-def test_a_named_column_that_is_not_there(table, make_spec):
-    form = {**CSV, "columns": {"target": "diagnose"}}
-    root = table(ROWS.replace("target", "diagnosis"))
-    assert (
-        "has no column 'diagnose' for target, but image, diagnosis, patient, split. "
-        in (fault(root, classed(make_spec, 4, form)))
-    )
-    (root / "made" / "cases.csv").unlink()
-    assert "cases.csv is missing: it lists the cases" in fault(
-        root, classed(make_spec, 4, CSV)
-    )
-
-
-def test_a_patient_on_both_sides_of_a_split(table, make_spec):
-    root = table(ROWS.replace("1.png,malignant,ann,Training", "1.png,1,ann,test"))
-    spec = classed(make_spec, 4, CSV, split={"kind": "publisher"})
-    _, cases = listed(root, spec)
-    with pytest.raises(DataError, match=r"patient 'ann' is both in \w+ and in \w+"):
-        split("made", spec, cases)
-
-
-def test_grey_and_colour(table, make_spec):
-    root = table("image,target\npng/0.png,0\ncolour.png,1\n")
-    picture(root / "made" / "colour.png", [9, 9, 9], colour=True)
-    dataset, cases = listed(root, classed(make_spec, 2, CSV))
-    assert read_case(dataset, cases[0]).image.shape == (1, 9, 7)  # grey, kept in colour
-    picture(root / "made" / "colour.png", [9, 19, 29], colour=True)
-    with pytest.raises(
-        DataError, match=r"colour.png: is in colour, but .* one channel"
-    ):
-        read_case(dataset, cases[0])
-    colours = classed(make_spec, 2, CSV, channels=["red", "green", "blue"])
-    dataset, cases = listed(root, colours)
-    assert read_case(dataset, cases[0]).image[:, 1, 1].tolist() == [9, 19, 29]
-    with pytest.raises(DataError, match=r"png/0.png: has 2 dimensions .* 3 channels"):
-        read_case(dataset, cases[1])
-
-
-# -- nnU-Net -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def raw_folder(tmp_path):
-    """Two labelled cases of two channels, pictures, with a table beside them."""
-    root = tmp_path / "made"
-    for case in ("a_1", "b"):
-        for channel in range(2):
-            picture(root / "imagesTr" / f"{case}_{channel:04d}.png", 20 + channel)
-        picture(root / "labelsTr" / f"{case}.png", 1)
-    about = {"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".png"}
-    (root / "dataset.json").write_text(json.dumps(about))
-    (root / "about.csv").write_text("case,who,stage\na_1,ann,III\nb,bob,\n")
-    return tmp_path
-
-
-RAW = {"kind": "nnunet", "folder": "made"}
-PAIR = {"dims": 2, "channels": ["t1", "t2"], "crop": {"tiny": [8, 8]},
-        "structures": {"all": 1}}  # fmt: skip
+from .listed import (
+    NPZ,
+    PAIR,
+    RAW,
+    classed,
+    fault,
+    listed,
+    picture,
+    write_npz,
+)
 
 
 def test_an_nnunet_folder(raw_folder, make_spec):
@@ -282,21 +96,6 @@ def test_cases_that_dataset_json_lists_itself(raw_folder, make_spec):
     assert "each case under 'dataset' needs 'images' and 'label'" in said
 
 
-# -- MedMNIST ----------------------------------------------------------------------------
-
-NPZ = {"kind": "medmnist", "file": "made.npz"}
-
-
-def write_npz(root, shape=(28, 28), labels=1, **changes):
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for side, count in (("train", 5), ("val", 2), ("test", 3)):
-        arrays[f"{side}_images"] = rng.integers(0, 256, (count, *shape), np.uint8)
-        arrays[f"{side}_labels"] = rng.integers(0, 2, (count, labels), np.uint8)
-    np.savez_compressed(root / "made.npz", **{**arrays, **changes})
-    return arrays
-
-
 @pytest.mark.parametrize(
     ("shape", "dims", "channels"),
     [((28, 28), 2, 1), ((28, 28, 3), 2, 3), ((12, 14, 16), 3, 1)],
@@ -356,9 +155,6 @@ def test_broken_medmnist_files(tmp_path, make_spec):
     )
 
 
-# -- pictures in folders -----------------------------------------------------------------
-
-
 def test_folders_name_classes_sides_and_patients(tmp_path, make_spec):
     for path in ("train/benign/ann_1", "train/malignant/ann_2", "test/benign/bob_1"):
         picture(tmp_path / "made" / f"{path}.png")
@@ -395,9 +191,6 @@ def test_faults_of_picture_folders(tmp_path, make_spec):
     ]:
         with pytest.raises(ValueError, match=said.replace("{", r"\{")):
             classed(make_spec, 1, {**form, "pattern": pattern})
-
-
-# -- real data ---------------------------------------------------------------------------
 
 
 def real_root(*parts) -> Path:
