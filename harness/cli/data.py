@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..schema.errors import DataError, Exit, UserError
-from .options import BENCHMARK, add_command, global_options, open_content, open_matrix
+from .lidc import add_lidc
+from .options import (
+    BENCHMARK,
+    add_command,
+    add_workers,
+    global_options,
+    open_content,
+    open_matrix,
+)
 from .output import columns, counted, emit_json, progress_line, say, size
 
 if TYPE_CHECKING:
@@ -42,10 +49,7 @@ def add_parser(commands: Any) -> None:
     )
     part = add("check", "read every case of a task and report every fault", data_check)
     part.add_argument("task", metavar="TASK")
-    part.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-        help="cases that are read at once (default: one for each core)",
-    )  # fmt: skip
+    add_workers(part)
     text = "download what a task's publisher offers openly, or a method's weights"
     part = add("fetch", text, data_fetch)
     part.add_argument(
@@ -56,6 +60,7 @@ def add_parser(commands: Any) -> None:
         help="folder to fetch into (default: data_root of the benchmark file, "
         "MEDSSL_DATA, or data/ beside tasks/)",
     )  # fmt: skip
+    add_lidc(add)
 
 
 class _Known(NamedTuple):

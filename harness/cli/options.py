@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,14 @@ def open_content(args: argparse.Namespace) -> Content:
         msg = f"{args.benchmark} does not exist: name a benchmark file with -b FILE."
         raise UserError(msg)
     return find_content(args.benchmark)
+
+
+def add_workers(part: argparse.ArgumentParser) -> None:
+    """Add how many cases are read at once."""
+    part.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+        help="cases that are read at once (default: one for each core)",
+    )  # fmt: skip
 
 
 def results_folder(args: argparse.Namespace, matrix: Matrix) -> Path:
