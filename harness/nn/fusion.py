@@ -52,7 +52,7 @@ class Fusion(nn.Module):
     without attention, whose projections go straight to the classifier. heads: of
     attention between components (chosen here, METHODS 6 #25; scalars have one). Weights
     come from `rng` alone, uniform within 1 / √inputs as torch's own: with the small ones
-    used elsewhere dim-1 attention would hand on a constant.
+    used elsewhere dim-1 attention lets nothing through (docs/log.md).
     """
 
     def __init__(
