@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..schema.protocols.frozen_adapter import SHARE
 from .batchnorm import BatchNorm
 from .channels import Merge, for_encoder, mean_of
 from .decoder import RAISING, narrowed
@@ -58,7 +59,9 @@ class Adapter(nn.Module):
         self.takes = channels if takes is None else takes
         self.separate = channels if self.takes == 1 else 1
         self.multiple = math.lcm(STRIDES[-1], vit.settings.patch)
-        options: dict[str, Any] = {"dims": dims, "as_released": as_released}
+        options: dict[str, Any] = {
+            "dims": dims, "ratio": 1 / SHARE, "as_released": as_released,
+        }  # fmt: skip
         self.prior = SpatialPrior(channels, width, dims)
         self.level_token = nn.Parameter(torch.empty(len(STRIDES) - 1, width))
         groups = len(vit.taps)
@@ -216,13 +219,11 @@ class Injector(nn.Module):
 class Extractor(nn.Module):
     """Spatial tokens look at the ViT's patches, then pass a convolutional MLP."""
 
-    def __init__(self, width: int, *, dims: int, as_released: bool) -> None:
+    def __init__(self, width: int, *, dims: int, **options: Any) -> None:
         super().__init__()
         self.norm_spatial = nn.LayerNorm(width, eps=1e-6)
         self.norm_patches = nn.LayerNorm(width, eps=1e-6)
-        self.attention = DeformableAttention(
-            width, 1, dims=dims, as_released=as_released
-        )
+        self.attention = DeformableAttention(width, 1, dims=dims, **options)
         self.norm_mlp = nn.LayerNorm(width, eps=1e-6)
         self.mlp = ConvolutionalMlp(width, dims)
 

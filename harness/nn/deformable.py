@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..schema.protocols.frozen_adapter import HEADS
 from .init import initialise
 
 Grid = Sequence[int]
 
 # The first offsets of the heads: the octants of a volume (3DINO), the eight neighbours
-# of a pixel (Deformable DETR, as 3DINO quotes it). So there are eight heads.
+# of a pixel (Deformable DETR, as 3DINO quotes it). So there are eight heads in both.
 FIRST_OFFSETS = {
     2: tuple(each for each in product((-1, 0, 1), repeat=2) if any(each)),
     3: tuple(product((-1, 1), repeat=3)),
 }
-HEADS = 8
 
 
 class DeformableAttention(nn.Module):
