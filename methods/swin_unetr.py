@@ -164,6 +164,12 @@ class SwinUNETRPretraining(Method):
         changed = torch.where(noisy, (noise - low) / (high - low), x)
         return torch.where(pasted, donors, changed)
 
+    def outputs(self) -> dict[str, nn.Linear]:
+        """Return the head of contrast, which 3DINO probes, where it reads an average."""
+        if self.settings.token_heads:
+            return {}
+        return {"contrast": self.code_head.linear}
+
     def encoder(self) -> nn.Module:
-        """Return the encoder; the heads are dropped."""
+        """Return the encoder; the other heads are dropped."""
         return self.student

@@ -225,6 +225,10 @@ class Method(nn.Module):
         """
         raise NotImplementedError
 
+    def outputs(self) -> Mapping[str, nn.Linear]:
+        """Return heads on `Features.pooled` that are exported by name, such as codes."""
+        return {}
+
     def encoder(self) -> nn.Module:
         """Return the encoder to export."""
         raise NotImplementedError

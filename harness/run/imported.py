@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from ..api import BaselineSettings, Method, build_method
 from ..schema.errors import DataError
 from . import ranks
 from .checkpoint import encoder_state, save_weights, write_json
 from .node import Node
+from .outputs import save_outputs
 from .streams import Streams
 
 _ENGINE = ("engine",)  # what the identity has beside the method's own settings
-OUTPUTS = "outputs.safetensors"
 
 
 def import_encoder(node: Node, kind: type[Method]) -> None:
@@ -46,11 +44,6 @@ def import_encoder(node: Node, kind: type[Method]) -> None:
     digest = save_weights(
         node.attempt.path("encoder.safetensors"), encoder_state(method.encoder())
     )
-    if found.outputs:
-        save_file(
-            {name: value.contiguous() for name, value in found.outputs.items()},
-            node.attempt.path(OUTPUTS),
-        )
     write_json(
         node.attempt.path("encoder.json"),
         {
@@ -62,14 +55,7 @@ def import_encoder(node: Node, kind: type[Method]) -> None:
             "corpus": {"file": path.name, **node.identity["data"]},
             "matched": found.share,
             "notes": list(found.notes),
-            "outputs": {
-                name.removesuffix(".weight"): {
-                    "width": value.shape[0],
-                    "reads": "pooled",
-                }
-                for name, value in found.outputs.items()
-                if name.endswith(".weight")
-            },
+            "outputs": save_outputs(node, found.outputs),
             "sha256": digest,
         },
     )

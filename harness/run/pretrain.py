@@ -20,6 +20,7 @@ from .curves import Curves
 from .imported import import_encoder
 from .node import Node
 from .optimise import Schedule, trainable
+from .outputs import save_outputs, tensors_of
 from .regions import Regions, on_device, open_sources
 from .streams import Streams
 from .training import Objective, Training
@@ -143,6 +144,7 @@ def _export(node: Node, method: Method, own: MethodSettings, *, channels: int) -
             "channels": channels,
             "preprocess": {name: tasks[name]["preprocess"] for name in names},
             "corpus": node.identity["data"],
+            "outputs": save_outputs(node, tensors_of(method.outputs())),
             "sha256": digest,
         },
     )

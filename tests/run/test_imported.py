@@ -12,6 +12,7 @@ from harness.nn.build import build_encoder
 from harness.plan import make_plan
 from harness.registry.methods import load_method
 from harness.run.checkpoint import encoder_state
+from harness.run.outputs import named_output
 from harness.schema.errors import DataError, Exit
 
 from .conftest import ROOT
@@ -59,6 +60,12 @@ def test_a_file_becomes_a_published_encoder_that_adaptations_start_from(given):
     assert {name: tuple(each.shape) for name, each in outputs.items()} == {
         "seven.weight": (7, 48), "seven.bias": (7,),
     }  # fmt: skip
+    head = named_output(given.store, pretraining.key, "seven")
+    assert head(torch.full((1, 48), 0.5)).tolist() == [[24.0] * 7]
+    with pytest.raises(
+        DataError, match=r"no output 'sevn': it has seven\. Did you mean"
+    ):
+        named_output(given.store, pretraining.key, "sevn")
     about = json.loads(given.store.file(pretraining.key, "encoder.json").read_text())
     assert about["corpus"]["file"] == "given.safetensors"
     assert about["outputs"] == {"seven": {"width": 7, "reads": "pooled"}}

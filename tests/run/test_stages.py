@@ -1,9 +1,13 @@
 """A second stage of pretraining starts from the encoder of the first."""
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.schema.errors import Exit
+from harness.run.outputs import named_output
+from harness.schema.errors import DataError, Exit
+
+from .conftest import ROOT
 
 
 def test_a_second_stage_starts_from_the_weights_of_the_first(tiny):
@@ -28,3 +32,18 @@ def test_a_second_stage_waits_for_the_first(tiny):
     first, second = (job.nodes[0] for job in plan.jobs() if job.kind == "pretrain")
     assert tiny.run([second]) == Exit.BLOCKED
     assert first[:16] in str(tiny.last(second))
+
+
+def test_a_head_that_a_method_declares_is_published_beside_its_encoder(tiny):
+    source = ROOT / "methods" / "swin_unetr.py"
+    tiny.bench.add("methods/swin_unetr.py", source.read_text())
+    small = "steps: 1, crop: [16, 16, 16], region: [16, 16, 16], code: 5"
+    plan = tiny.plan(f"swin_unetr: {{{small}}}, simmim: {{steps: 1}}")
+    keys = {one.method: key for key, one in plan.pretrainings.items()}
+    assert tiny.run(list(keys.values())) == Exit.DONE
+    head = named_output(tiny.store, keys["swin_unetr"], "contrast")
+    encoder = load_file(tiny.store.file(keys["swin_unetr"], "encoder.safetensors"))
+    assert not any("head" in name for name in encoder)
+    assert (head.out_features, head.in_features) == (5, 96)  # tier tiny: 12 x 2^3
+    with pytest.raises(DataError, match="has no output 'contrast': it keeps none"):
+        named_output(tiny.store, keys["simmim"], "contrast")
