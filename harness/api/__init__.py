@@ -6,6 +6,7 @@ source, networks from `harness.nn`, a `loss` that reads like the paper's equatio
 smaller scale.
 """
 
+from ..schema.task import Sides
 from .child import Child, ChildFailed, Requests, environment_of
 from .crops import ManyCropsSettings
 from .distillation import DistillationSettings, MultiCropSettings
@@ -19,7 +20,6 @@ from .method import (
     Method,
     MethodSettings,
     OwnSettings,
-    Sides,
     SupervisedSettings,
     TwoViewSettings,
     build_method,

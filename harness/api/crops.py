@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..nn.augmentation import Augmentation, augment
 from ..nn.views import check_local, check_range, resized_crop
-from ..schema.task import Tier
-from .method import MethodSettings, Sides
+from ..schema.task import Sides, Tier
+from .method import MethodSettings
 
 
 class ManyCropsSettings(MethodSettings):
