@@ -9,7 +9,7 @@ from ..matrix.matrix import Matrix, MethodEntry, TaskEntry
 from ..schema.budget import LabelBudget
 from ..schema.corpus import CorpusSpec
 from ..schema.identity import digest
-from ..schema.protocols import PRETRAIN_VERSION
+from ..schema.protocols import PRETRAIN_VERSION, ProtocolSettings
 from ..schema.task import TaskSpec
 from .data import Data
 
@@ -161,6 +161,7 @@ class Parts:
             return {
                 "metrics": sorted(task.spec.metrics),
                 "overlap": getattr(settings, "overlap", None),
+                **_window(settings),
                 "structures": dict(task.spec.structures),
                 **_regions(task.spec),
                 "task_version": task.spec.version,
@@ -229,4 +230,15 @@ def identity(
         "data": data.value,
         "seeds": seeds.value,
         "inputs": inputs,
+    }
+
+
+def _window(settings: ProtocolSettings | None) -> dict[str, Any]:
+    """Return what an evaluation is told of its windows beside overlap, if anything."""
+    names = ("window_weights", "window_padding")
+    fields = type(settings).model_fields if settings is not None else {}
+    return {
+        name: value
+        for name in names
+        if name in fields and (value := getattr(settings, name)) != fields[name].default
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from ..schema.scores import Score
 from ..schema.task import TaskSpec
 from ..store.tables import build, write_table
 from ..volumes.cache import Native
+from ..volumes.save import save_segmentation
 from .adapt.implementation import implementation
 from .adapt.predict import ADAPT
 from .data import TaskData
+from .keep import keep_of
 from .node import Node
 from .predictor import Labels, Predictor
 from .slices import planes_of, shown_cases, worst_cases, write_slices
@@ -58,6 +61,8 @@ def _segmentation(node: Node, data: TaskData, predictor: Predictor) -> None:
     means: dict[str, float] = {}
     for case_id in ids:
         small, native_pred = predictor.labels(case_id)
+        if keep_of(node).predictions:
+            _save(node, data, case_id, native_pred)
         found = _score(node, data, case_id, native_pred, settings["metrics"])
         rows += found
         values = [row["value"] for row in found if row["metric"] == "dice"]
@@ -74,6 +79,20 @@ def _segmentation(node: Node, data: TaskData, predictor: Predictor) -> None:
         for case_id in [*chosen, *worst]
     }
     write_slices(node.attempt.path("slices.npz"), planes, worst)
+
+
+def _save(node: Node, data: TaskData, case_id: str, pred: Labels) -> None:
+    """Write a prediction below predictions/, under the case's number and id."""
+    plain = re.sub(
+        r"[^A-Za-z0-9-]+", "-", case_id
+    )  # a path may say more than a file can
+    images = data.refs[case_id].images
+    like = data.dataset.place / images[0] if images else None
+    number = node.where["cases"]["test"].index(case_id)
+    name = f"{number:05d}_{plain}"
+    folder = node.attempt.path(f"predictions/{name}").parent
+    affine = data.raw(case_id).affine
+    save_segmentation(folder, name, pred, tuple(data.spec.regions), affine, like)
 
 
 def _forget(

@@ -4,56 +4,107 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..schema.protocols.finetune import WindowPadding, WindowWeights
+
 Network = Callable[[Tensor], Tensor]
+_SIGMA = 0.125  # of a window's side; nnU-Net and MONAI
+_LEAST = 1e-3  # weight of a corner, so that no voxel is divided by next to nothing
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How whole volumes are covered (METHODS 2.11).
+
+    size: sides of a window, the training crop; overlap: share of a window in [0, 1);
+    weights: 'constant', or 'gaussian' as nnU-Net has it, which trusts the middle of a
+    window more; padding: what stands around a volume that is smaller than a window,
+    'zero', which is air, or 'edge', its border repeated.
+    """
+
+    size: tuple[int, ...]
+    overlap: float
+    weights: WindowWeights = "constant"
+    padding: WindowPadding = "zero"
+
+    def count(self, shape: Sequence[int]) -> int:
+        """Return how many windows cover a volume with these sides."""
+        return math.prod(map(len, self._starts(shape)))
+
+    def _starts(self, shape: Sequence[int]) -> list[list[int]]:
+        return [
+            _starts(max(size, side), side, self.overlap)
+            for size, side in zip(shape, self.size, strict=True)
+        ]
+
+    def places(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the first voxel of every window in the padded volume."""
+        return list(product(*self._starts(shape)))
+
+    def weight(self, like: Tensor) -> Tensor:
+        """Return the weight of every voxel of a window, on the device of `like`."""
+        total = like.new_ones(self.size)
+        if self.weights == "constant":
+            return total
+        for axis, side in enumerate(self.size):
+            away = torch.arange(side, device=like.device) - (side - 1) / 2
+            bell = torch.exp(-(away**2) / (2 * (_SIGMA * side) ** 2))
+            shape = [-1 if axis == other else 1 for other in range(len(self.size))]
+            total = total * bell.reshape(shape).to(total)
+        return total.clamp_min(max(float(total.min()), _LEAST))
 
 
 def sliding_window(
     network: Network,
     volume: Tensor,
-    window: Sequence[int],
+    windows: Windows,
     *,
-    overlap: float,
     batch: int = 4,
+    device: torch.device | None = None,
 ) -> Tensor:
-    """Return the logits of a whole volume, windows averaged with equal weight.
+    """Return the logits of a whole volume, the weighted mean of its windows.
 
-    volume: (C, D, H, W); window: the training crop; overlap: share of a window in [0,
-    1). A volume smaller than the window is padded with 0 on both sides and the result
-    cut back. Returns (classes, D, H, W). The same windows, padding and weights as
-    MONAI's sliding_window_inference in mode 'constant' (METHODS 2.11).
+    volume: (C, *sides); device: of the network, where it is not the volume's: only the
+    windows of a batch go there, and logits gather where the volume is. A volume smaller
+    than a window is padded on both sides and the result cut back. Returns (classes,
+    *sides). The same windows and weights as MONAI's sliding_window_inference.
     """
     shape = volume.shape[1:]
-    padded = _pad_to(volume, window)
+    padded = _pad_to(volume, windows.size, windows.padding)
     before = [
-        max(side - size, 0) // 2 for side, size in zip(window, shape, strict=True)
+        max(side - size, 0) // 2 for side, size in zip(windows.size, shape, strict=True)
     ]
-    places = list(
-        product(
-            *(
-                _starts(size, side, overlap)
-                for size, side in zip(padded.shape[1:], window, strict=True)
-            )
-        )
-    )
+    places = windows.places(shape)
+    weight = windows.weight(volume)
     total: Tensor | None = None
     count = volume.new_zeros(padded.shape[1:])
     for first in range(0, len(places), batch):
-        boxes = [_box(place, window) for place in places[first : first + batch]]
-        logits = network(torch.stack([padded[(slice(None), *box)] for box in boxes]))
+        boxes = [_box(place, windows.size) for place in places[first : first + batch]]
+        seen = torch.stack([padded[(slice(None), *box)] for box in boxes])
+        logits = network(seen.to(device or volume.device)).to(volume.device)
         if total is None:
             total = logits.new_zeros((logits.shape[1], *padded.shape[1:]))
         for box, part in zip(boxes, logits, strict=True):
-            total[(slice(None), *box)] += part
-            count[box] += 1
+            total[(slice(None), *box)].addcmul_(part, weight)
+            count[box] += weight
     assert total is not None  # every volume has at least one window
     kept = tuple(slice(b, b + size) for b, size in zip(before, shape, strict=True))
-    return (total / count)[(slice(None), *kept)]
+    total /= count  # in place: of a large volume there is no room for a second one
+    return total[(slice(None), *kept)]
+
+
+def softmax_(logits: Tensor) -> Tensor:
+    """Turn logits (classes, *sides) into shares, in place: no second copy of a volume."""
+    logits -= logits.amax(dim=0)
+    logits.exp_()
+    logits /= logits.sum(dim=0)
+    return logits
 
 
 def _starts(size: int, side: int, overlap: float) -> list[int]:
@@ -69,13 +120,16 @@ def _box(place: Sequence[int], window: Sequence[int]) -> tuple[slice, ...]:
     )
 
 
-def _pad_to(volume: Tensor, size: Sequence[int]) -> Tensor:
-    """Pad the spatial axes with 0 to at least `size`, the smaller half in front."""
+def _pad_to(
+    volume: Tensor, size: Sequence[int], padding: WindowPadding = "zero"
+) -> Tensor:
+    """Pad the spatial axes to at least `size`, the smaller half in front."""
     pads: list[int] = []
     for side, have in zip(reversed(size), reversed(volume.shape[1:]), strict=True):
         missing = max(side - have, 0)
         pads += [missing // 2, missing - missing // 2]
-    return F.pad(volume, pads) if any(pads) else volume
+    mode = {"zero": "constant", "edge": "replicate"}[padding]
+    return F.pad(volume, pads, mode=mode) if any(pads) else volume
 
 
 def centre_crop(volume: Tensor, size: Sequence[int]) -> Tensor:

@@ -23,7 +23,7 @@ from ..store import Store
 from ..volumes.cache import build_cache, open_cache
 from ..volumes.dataset import Dataset
 from ..volumes.folder import open_folder
-from ..volumes.save import save_labels
+from ..volumes.save import save_segmentation
 from .adapt.implementation import implementation
 from .adapt.predict import ADAPT
 from .cores import allowed_cores
@@ -132,16 +132,11 @@ def _segment(
     written = []
     for number, (case_id, ref) in enumerate(data.refs.items(), start=1):
         _, native = predictor.labels(case_id)
-        source = data.dataset.place / ref.images[0]
-        affine = data.raw(case_id).affine
-        parts = {case_id: native}
-        if data.spec.regions:
-            parts = {
-                f"{case_id}_{region}": mask
-                for region, mask in zip(data.spec.scored, native, strict=True)
-            }
-        for name, label in parts.items():
-            written.append(save_labels(folder, name, label, affine, source).name)
+        paths = save_segmentation(
+            folder, case_id, native, tuple(data.spec.regions), data.raw(case_id).affine,
+            data.dataset.place / ref.images[0],
+        )  # fmt: skip
+        written += [path.name for path in paths]
         if progress is not None:
             progress(number, len(data.refs))
     return written

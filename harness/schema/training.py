@@ -39,7 +39,11 @@ class Keep(Closed):
     step instead, 'none' neither. Weights go once the evaluation that needs them is
     published; scores, curves and predictions always stay. A pretrained encoder stays,
     since later cells start from it; what resumes a training goes when it is published.
+    predictions: whether evaluations of segmentations keep each test case's label map in
+    the geometry of its image; those that are published already are not made anew
+    (`harness predict` does).
     """
 
     pretrain: Literal["last"] = "last"
     adapt: Literal["none", "last", "best"] = "best"
+    predictions: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,23 @@ import numpy.typing as npt
 from PIL import Image
 
 from .files import suffix
+
+
+def save_segmentation(
+    folder: Path,
+    name: str,
+    found: npt.NDArray[np.uint8],
+    regions: Sequence[str],
+    affine: npt.NDArray[np.float64],
+    like: Path | None = None,
+) -> list[Path]:
+    """Write a label map (*sides), or masks (regions, *sides) as NAME_REGION each."""
+    if not regions:
+        return [save_labels(folder, name, found, affine, like)]
+    return [
+        save_labels(folder, f"{name}_{region}", mask, affine, like)
+        for region, mask in zip(regions, found, strict=True)
+    ]
 
 
 def save_labels(

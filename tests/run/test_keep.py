@@ -1,8 +1,11 @@
 """`keep:` which weights stay once an evaluation is published, and what comes after."""
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from harness.plan import make_plan
+from harness.registry.modules import load_module
 from harness.schema.errors import Exit
 from harness.store import Store
 
@@ -75,3 +78,36 @@ def test_weights_stay_while_another_cell_of_the_job_needs_them(tiny, monkeypatch
     monkeypatch.setattr(Store, "remove", remove)
     assert tiny.run([adapt, evaluate, other.evaluate_key]) == Exit.DONE
     assert seen == [(True, True)]
+
+
+def test_predictions_stay_where_they_are_asked_for(tiny):
+    """As files that a viewer lays over the images, with windows that trust middles."""
+    line = "{finetune: {steps: 1, val_every: 1, window_weights: gaussian}}"
+    task = "{organs: {preprocess: {spacing: [2, 2, 2]}}}"
+    plan = tiny.plan(
+        METHOD, protocols=line, tasks=task, more="keep: {predictions: yes}"
+    )
+    adapt, evaluate = tiny.nodes(plan)
+    assert tiny.run([adapt, evaluate]) == Exit.DONE
+    settings = tiny.store.spec(evaluate)["identity"]["settings"]
+    assert settings["window_weights"] == "gaussian"
+    assert tiny.store.manifest(evaluate).run["windows"] >= 4
+    names = [
+        n for n in tiny.store.manifest(evaluate).files if n.startswith("predictions")
+    ]
+    tests = tiny.store.spec(evaluate)["where"]["cases"]["test"]
+    assert names == [
+        f"predictions/{i:05d}_{case}.nii.gz" for i, case in enumerate(tests)
+    ]
+    mask = nib.load(tiny.store.file(evaluate, names[0]))
+    assert mask.shape == (20, 24, 18)
+    assert mask.header.get_zooms() == (1.0, 1.0, 1.5)
+    # What lies there is what was scored.
+    cases = tiny.table(evaluate, "cases")
+    row = cases[(cases.case_id == tests[0]) & (cases.metric == "dice")].iloc[0]
+    toy = load_module([tiny.bench.root], "tasks", "toy")
+    case = next(each for each in toy.cases(0) if each.case_id == tests[0])
+    truth, found = toy.make(case, 0).label == 1, np.asarray(mask.dataobj) == 1
+    want = 2 * (truth & found).sum() / (truth.sum() + found.sum())
+    assert row.structure == "big"
+    assert row.value == pytest.approx(want)

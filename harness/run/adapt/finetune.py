@@ -28,7 +28,7 @@ from ..checkpoint import save_weights
 from ..curves import Curves
 from ..data import TaskData
 from ..fused import Fused
-from ..inference import sliding_window
+from ..inference import Windows, sliding_window
 from ..keep import LAST, keep_of
 from ..networks import Model, TaskShape
 from ..node import Node
@@ -153,7 +153,7 @@ def _validate_segmentation(
             continue
         image = case_image(data, case_id, node)
         logits = sliding_window(
-            network, image, shape.crop, overlap=protocol.val_overlap
+            network, image, Windows(shape.crop, protocol.val_overlap)
         )
         truth = data.cached.label(data.cached.index_of(case_id))
         assert truth is not None  # listing and cache have checked it

@@ -13,6 +13,9 @@ from ..task import TaskSpec, Tier
 from ..training import Precision
 from .settings import ProtocolSettings
 
+WindowWeights = Literal["constant", "gaussian"]
+WindowPadding = Literal["zero", "edge"]
+
 
 class Finetune(ProtocolSettings):
     """Train a decoder or a linear head together with the encoder.
@@ -50,6 +53,14 @@ class Finetune(ProtocolSettings):
         0.5, ge=0, lt=1, description="sliding-window inference, test"
     )
     val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
+    # Left out of the settings that an adaptation is identified by: they change nothing
+    # that is trained. An evaluation is told of them where they are not the default.
+    window_weights: WindowWeights = Field(
+        "constant", exclude=True, description="of a window's voxels, test; METHODS 2.11"
+    )
+    window_padding: WindowPadding = Field(
+        "zero", exclude=True, description="around volumes smaller than a window, test"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {"steps": 5, "batch": 2, "lr": 1e-3, "warmup": 1, "val_every": 5},
