@@ -13,11 +13,16 @@ from .method import OwnSettings
 class FusionSettings(OwnSettings):
     """Settings of the head that joins the image vectors of several encoders."""
 
-    tokens: Literal["scalar", "component", "none"] = Field(
+    attention: Literal["self", "none"] = Field(
+        "self",
+        description="between the projections; none: they go straight to the classifier "
+        "(METHODS 1.21)",
+    )
+    tokens: Literal["scalar", "component"] = Field(
         "scalar",
         description="what attention runs between: single numbers, as the published "
-        "listing and parameter count have it, or whole projections, as the text says; "
-        "none: no attention (METHODS 6 #25)",
+        "listing and parameter count have it, or whole projections, as the text says "
+        "(METHODS 6 #25)",
     )
     width: int = Field(
         512, ge=1, description="each vector is projected to; METHODS 1.21"

@@ -59,7 +59,7 @@ class Fused(Model):
         self.widths = tuple(self._width(part) for part in self.parts)
         self.fusion = Fusion(
             self.widths, shape.classes, streams.rng("head"),
-            tokens=None if own.tokens == "none" else own.tokens, width=own.width,
+            tokens=own.tokens if own.attention == "self" else None, width=own.width,
             heads=own.heads, dropout=own.dropout,
         )  # fmt: skip
 

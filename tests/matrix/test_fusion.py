@@ -88,7 +88,7 @@ def test_channels_pass_alone_where_a_member_is_made_for_one(bench):
         ("masked: {of: [harder, plain]}, harder: {extends: masked_hard}, plain: ",
          "masked joins no other methods: remove 'of'"),
         (f"{TWO}, joined: {{of: [masked, harder], encoder: swin}}",
-         "unknown key 'encoder'. Known: dropout"),
+         "unknown key 'encoder'. Known: attention, dropout"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_joined(bench, methods, said):

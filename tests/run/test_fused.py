@@ -111,7 +111,7 @@ def test_a_fusion_from_end_to_end(tiny):
 
 def test_without_attention_none_is_kept(tiny):
     plan = tiny.plan(
-        METHODS.replace("of: [a, b]", "of: [a, b], tokens: none"), tasks="{nodules: }",
+        METHODS.replace("of: [a, b]", "of: [a, b], attention: none"), tasks="{nodules: }",
         protocols="{finetune: {freeze: encoder, steps: 1}}",
     )  # fmt: skip
     (cell,) = (cell for cell in plan.cells if cell.method == "fused")
