@@ -62,6 +62,8 @@ def plan(args: argparse.Namespace) -> Exit:
         say(f"  note: {note}")
     for reason in found.missing_data.values():
         say(f"  missing data: {reason}")
+    for name, reason in found.left_out.items():
+        say(f"  left out of its corpus: {name} ({reason})")
     return Exit.DONE
 
 

@@ -38,7 +38,7 @@ class Plan:
 
     cells: all cells; done: those whose evaluation is published; todo: the others;
     pretrainings: the distinct ones of all cells, by key; missing_data: task, or method
-    whose weights are missing -> why;
+    whose weights are missing -> why; left_out: source that a corpus does without -> why;
     published: {key: manifest} as of the planning; overlaps: which cells meet patients
     whose labels their method has seen;
     unpublished: keys of the pretrainings that a cell still waits for.
@@ -56,6 +56,7 @@ class Plan:
         self.pretrainings: dict[str, Pretraining] = {
             each.key: each for each in keys.pretrainings.values()
         }
+        self.left_out: Mapping[str, str] = self._data.left_out
         self.missing_data: Mapping[str, str] = {
             **self._data.missing,
             **missing_weights(matrix),

@@ -39,7 +39,13 @@ def open_sources(node: Node) -> list[Source]:
                 "first source of the corpus: pretrain on sources with equal channels"
             )
             raise DataError(msg)
-        opened.append((data, _kept(data, data.readable(ids["cases"], node.log), rules)))
+        found = data.readable(ids["cases"], node.log)
+        kept = _kept(data, found, rules)
+        if len(kept) < len(found):
+            node.log(
+                f"{data.name}: {len(kept)} of {len(found)} cases by the corpus's rules"
+            )
+        opened.append((data, kept))
     opened = [(data, ids) for data, ids in opened if ids]
     if not opened:
         msg = (
