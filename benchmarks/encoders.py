@@ -1,6 +1,7 @@
-"""Swin encoder, forward and backward, against MONAI's at equal settings.
+"""Swin or ViT, forward and backward, against MONAI's at equal settings.
 
-    python benchmarks/swin.py --window 7 --side 96 --repeats 3
+    python benchmarks/encoders.py --window 7 --side 96 --repeats 3
+    python benchmarks/encoders.py --encoder vit --patch 16
 
 Both sides run in one go, each in a process of its own, taking turns, so that whatever
 else the machine does meets both. Prints seconds (median), growth of the peak memory and
@@ -24,8 +25,9 @@ DEPTHS, HEADS = (2, 2, 2, 2), (3, 6, 12, 24)
 KIB = 1024 if sys.platform != "darwin" else 1  # ru_maxrss: KiB on Linux, bytes on macOS
 
 
-def build(side: str, width: int, window: int) -> Any:
+def swin(side: str, options: argparse.Namespace) -> Any:
     """Return a function from a volume to the bottleneck map."""
+    width, window = options.width, options.window
     if side == "monai":
         from monai.networks.nets.swin_unetr import SwinTransformer
 
@@ -54,12 +56,50 @@ def build(side: str, width: int, window: int) -> Any:
     return lambda x: ours(x).maps[-1]
 
 
+def vit(side: str, options: argparse.Namespace) -> Any:
+    """Return a function from a volume to the tokens of the last block, of ViT-S1."""
+    if side == "monai":
+        from monai.networks.nets.vit import ViT
+
+        theirs = ViT(
+            in_channels=1,
+            img_size=(options.side,) * 3,
+            patch_size=(options.patch,) * 3,
+            hidden_size=768,
+            mlp_dim=4 * 768,
+            num_layers=12,
+            num_heads=8,
+            proj_type="conv",
+            qkv_bias=True,
+            classification=True,
+        )
+        theirs.classification_head = torch_identity()
+        return lambda x: theirs(x)[0]
+    import torch
+
+    from harness.nn.settings import ViTSettings
+    from harness.nn.vit import ViT as Ours
+
+    settings = ViTSettings(
+        patch=options.patch, positions=options.side // options.patch, drop_path=0.0
+    )
+    ours = Ours(settings, 1, torch.Generator().manual_seed(0))
+    return lambda x: ours(x).maps[-1]
+
+
+def torch_identity() -> Any:
+    """Return a layer that does nothing, in place of one that has no peer here."""
+    import torch
+
+    return torch.nn.Identity()
+
+
 def serve(side: str, options: argparse.Namespace) -> None:
     """Child process: one pass for each line on stdin, answered by one line of JSON."""
     import torch
 
     torch.set_num_threads(options.threads)
-    network = build(side, options.width, options.window)
+    network = {"swin": swin, "vit": vit}[options.encoder](side, options)
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(options.batch, 1, *[options.side] * 3, generator=rng)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -104,6 +144,8 @@ def measure(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--encoder", choices=("swin", "vit"), default="swin")
+    parser.add_argument("--patch", type=int, default=16, help="of a vit, voxels")
     parser.add_argument("--side", type=int, default=96, help="voxels per side")
     parser.add_argument("--window", type=int, default=7, help="tokens per side")
     parser.add_argument("--width", type=int, default=48)
@@ -120,9 +162,12 @@ def main() -> None:
     found = measure(options)
     seconds = {s: statistics.median(r["seconds"] for r in found[s]) for s in found}
     memory = {s: max(r["growth_mb"] for r in found[s]) for s in found}
+    what = f"Swin, C={options.width}, window {options.window}"
+    if options.encoder == "vit":
+        what = f"ViT, 12 blocks of 768, patch {options.patch}"
     print(
-        f"Swin {'forward' if options.inference else 'forward + backward'}, "
-        f"C={options.width}, {options.side}^3, window {options.window}, "
+        f"{what}, {'forward' if options.inference else 'forward + backward'}, "
+        f"{options.side}^3, "
         f"batch {options.batch}, {options.threads} threads, {options.repeats} repeats"
     )
     for side in found:
