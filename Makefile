@@ -37,8 +37,8 @@ benchmark: $(READY) ## run BENCHMARK=benchmark.yaml on CLUSTER=local|slurm|inlin
 test: $(READY) ## every test that fits ten minutes on two cores, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-test-all: $(READY) ## every method on every encoder in two and three dimensions (up to an hour)
-	$(BIN)/python -m pytest tests/methods -m full
+test-all: $(READY) ## every method on every encoder in 2-D and 3-D (up to an hour); writes docs/results/contract.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/methods -m full --write-contract docs/results/contract.md
 
 check: $(READY) ## lint, types and import directions
 	$(BIN)/ruff check .

@@ -198,6 +198,12 @@ def folder(tmp_path, monkeypatch, own_modules) -> Bench:
 TOGETHER = ("slurm", "faults", "flow")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--write-contract", type=Path, help="write what `-m full` finds to this page"
+    )
+
+
 def pytest_collection_modifyitems(items):
     root = Path(__file__).parent
     for item in items:
