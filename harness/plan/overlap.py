@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..matrix.matrix import Matrix, MethodEntry, TaskEntry, task_of
+from ..schema.cases import CaseRef
 from ..schema.errors import DataError
 from ..schema.formats import GeneratedFormat
 from ..schema.overlap import SEEN, UPPER_BOUND
@@ -76,6 +77,7 @@ class Overlaps:
         self._matrix = matrix
         self._data = data
         self._found: dict[tuple[str, str], str | None] = {}
+        self._test_sides: dict[str, Listing] = {}
         # dataset: case id: digests of its channels, of those that are cached
         self._contents: dict[str, Mapping[str, frozenset[str]]] = {}
 
@@ -104,34 +106,39 @@ class Overlaps:
                 method.stem
             )
             return Shared(declared=(why,) if why else ())
-        cases = target.cases or ()
         if method.role != "supervised":
-            test = set(self._data.side(task, "test", 0).ids)
-            cases = tuple(ref for ref in cases if ref.case_id in test)
-            target = Listing(target.spec, target.fingerprint, cases)
+            target = self._test_side(task)
         patients: set[str] = set()
         equal: set[str] = set()
         declared: dict[str, None] = {}
         for source, ids in self._data.corpus(method.corpus):
             listing = self._data.listing(source)
             patients.update(shared_patients(listing, ids.ids, target))
-            names = {ref.case_id for ref in cases}
-            equal.update(self._equal(source, ids.ids, task, names))
+            equal.update(self._equal(source, ids.ids, task, target.cases or ()))
             why = _declared(source, listing.spec, task, target.spec)
             declared.update({why: None} if why else {})
         return Shared(tuple(sorted(patients)), tuple(sorted(equal)), tuple(declared))
 
+    def _test_side(self, task: str) -> Listing:
+        """Return the listing of a task's test side alone; it is asked for again."""
+        if task not in self._test_sides:
+            whole = self._data.listing(task)
+            test = set(self._data.side(task, "test", 0).ids)
+            cases = tuple(ref for ref in whole.cases or () if ref.case_id in test)
+            self._test_sides[task] = Listing(whole.spec, whole.fingerprint, cases)
+        return self._test_sides[task]
+
     def _equal(
-        self, source: str, ids: Iterable[str], task: str, cases: Iterable[str]
+        self, source: str, ids: Iterable[str], task: str, cases: Iterable[CaseRef]
     ) -> Iterator[str]:
         """Yield the cases of a task that have the voxels of a case of a source."""
         mine, theirs = self._contents.get(source), self._contents.get(task)
         if not mine or not theirs or _is_same(source, task, self._data):
             return
         known = frozenset().union(*(mine.get(case_id, ()) for case_id in ids))
-        for case_id in cases:
-            if not known.isdisjoint(theirs.get(case_id, ())):
-                yield case_id
+        for ref in cases:
+            if not known.isdisjoint(theirs.get(ref.case_id, ())):
+                yield ref.case_id
 
     def compare(self, results: Path) -> None:
         """Compare the voxels of datasets that are cached; refuse as `refuse` does."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.plan.prepare import prepare_data
 from harness.run.node import Node
 from harness.run.regions import Regions, open_sources
 from harness.schema.errors import Exit
@@ -18,6 +19,25 @@ def corpus(tiny, text, task="organs"):
         "corpora/painted.yaml", f"title: T\nsources: [{{task: {task}}}]\n{text}"
     )
     return tiny.plan(SIMMIM)
+
+
+def test_volumes_of_no_task_are_pretrained_on_as_the_corpus_reads_them(tiny):
+    text = (
+        "title: T\npreprocess: {intensity: {kind: percentiles}, spacing: [2, 2, 2]}\n"
+        "sources: [{task: organs}, {volumes: {name: more, modality: none, channels: [a], "
+        "format: {kind: generated, generator: toy, seed: 5}, cases: 14, "
+        "source: {page: p, licence: l}}}]"
+    )
+    tiny.bench.add("corpora/painted.yaml", text)
+    plan = tiny.plan(SIMMIM)
+    key = plan.cells[0].pretrain_key
+    prepare_data(plan, plan.jobs(), tiny.results)
+    (organs, some), (more, every) = opened(tiny, plan)
+    assert (organs.name, more.name) == ("organs@painted", "more@painted")
+    assert (len(some), len(every)) == (8, 14)
+    assert organs.cached.spacing(0) == more.cached.spacing(0) == (2, 2, 2)
+    assert tiny.run([key]) == Exit.DONE
+    assert tiny.store.manifest(key).labels["n_train"] == 22
 
 
 def opened(tiny, plan):
