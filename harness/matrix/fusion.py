@@ -54,19 +54,19 @@ def _members(
     layer: Layer, names: Any, name: str, entries: Entries
 ) -> tuple[MethodEntry, ...]:
     known: Sequence[Any] = names if isinstance(names, list) else ()
-    found = [entries[each][1] for each in known if each in entries]  # others are noted
-    for index, member in enumerate(found):
-        if not member.is_published:
-            layer.fault(
-                (KEY, index),
-                f"{name} joins pretrained encoders, and {member.name} is not "
-                "pretrained: remove it",
-            )
-    dims = {
-        int(each.encoder.get("dims", 3)): each.name
-        for each in found
-        if each.is_published
-    }
+    found: list[MethodEntry] = []
+    for index, each in enumerate(known):
+        if not isinstance(each, str) or each not in entries:
+            continue  # noted where it was asked for
+        member = entries[each][1]
+        if member.is_published:
+            found.append(member)
+            continue
+        layer.fault(
+            (KEY, index),
+            f"{name} joins pretrained encoders, and {each} is not pretrained: remove it",
+        )
+    dims = {int(each.encoder.get("dims", 3)): each.name for each in found}
     if len(dims) > 1:
         told = " and ".join(f"{each} is {count}-D" for count, each in dims.items())
         layer.fault((KEY,), f"{name} joins encoders of one dimensionality: {told}")

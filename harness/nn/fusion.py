@@ -170,12 +170,8 @@ class FeatureAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, N, C). Returns the same shape."""
         b, n, c = x.shape
-        q, k, v = self._heads(x)
-        d = q.shape[-1]
-        if x.device.type != "cpu" and d < _ALIGNED:  # untested: no GPU here
-            q, k, v = (functional.pad(each, (0, _ALIGNED - d)) for each in (q, k, v))
-        mixed = functional.scaled_dot_product_attention(q, k, v, scale=d**-0.5)
-        y: Tensor = self.out(mixed[..., :d].transpose(1, 2).reshape(b, n, c))
+        mixed = attend(*self._heads(x), least=1 if x.device.type == "cpu" else _ALIGNED)
+        y: Tensor = self.out(mixed.transpose(1, 2).reshape(b, n, c))
         return y
 
     def weights(self, x: Tensor) -> Tensor:
@@ -191,3 +187,15 @@ class FeatureAttention(nn.Module):
         qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         return q, k, v
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, *, least: int) -> Tensor:
+    """softmax(q k^T / √d) v; tokens of fewer than `least` numbers are filled up with 0.
+
+    q, k, v: (B, H, N, d). Returns the same shape.
+    """
+    d = q.shape[-1]
+    if d < least:
+        q, k, v = (functional.pad(each, (0, least - d)) for each in (q, k, v))
+    mixed = functional.scaled_dot_product_attention(q, k, v, scale=d**-0.5)
+    return mixed[..., :d]

@@ -87,6 +87,9 @@ def test_channels_pass_alone_where_a_member_is_made_for_one(bench):
          "and plain is not pretrained: remove it"),
         ("masked: {of: [harder, plain]}, harder: {extends: masked_hard}, plain: ",
          "masked joins no other methods: remove 'of'"),
+        (f"{TWO}, flat: {{encoder: {{dims: 2}}, corpus: [slices]}}, "
+         "joined: {of: [masked, flat]}",
+         "joined joins encoders of one dimensionality: masked is 3-D and flat is 2-D"),
         (f"{TWO}, joined: {{of: [masked, harder], encoder: swin}}",
          "unknown key 'encoder'. Known: attention, dropout"),
     ],

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from harness.nn.fusion import Fusion
+from harness.nn.fusion import Fusion, attend
 
 WIDTHS = (6, 4, 5)
 
@@ -132,3 +132,9 @@ def test_no_attention_map_is_kept_for_the_backward_pass():
         model(vectors(4))
     tokens = 3 * 64
     assert max(sizes) < 4 * tokens * tokens / 2
+
+
+def test_tokens_that_are_filled_up_attend_alike():
+    q, k, v = torch.randn(3, 2, 1, 20, 1, generator=rng()).unbind()
+    assert torch.allclose(attend(q, k, v, least=8), attend(q, k, v, least=1), atol=1e-6)
+    assert attend(q, k, v, least=8).shape == q.shape
