@@ -27,6 +27,7 @@ Spacing = tuple[float, float, float]
 SAME_SPACING = 1e-3
 # Added to the share of the nearest voxel's class, so that it wins ties.
 TIE = np.float32(1e-4)
+_FEW = 32  # structures that are looked for one by one
 
 
 class Taps(NamedTuple):
@@ -148,42 +149,57 @@ def grid_taps(grid: Grid, *, back: bool = False) -> tuple[Taps, Taps, Taps]:
 
 
 def resample(array: Array, along: tuple[Taps, Taps, Taps]) -> npt.NDArray[np.float32]:
-    """Interpolate a 3-D array linearly. Returns float32."""
-    out = array.astype(np.float32, copy=False)
-    # The axis that shrinks most goes first: the later ones then have less to do.
-    order = sorted(range(3), key=lambda j: len(along[j].low) / array.shape[j])
-    for axis in order:
-        low, high, weight = along[axis]
-        if (
-            len(low) == out.shape[axis]
-            and not weight.any()
-            and (low[:-1] < low[1:]).all()
-        ):
-            continue
-        shape = [1, 1, 1]
-        shape[axis] = len(weight)
-        first = np.take(out, low, axis=axis)
-        second = np.take(out, high, axis=axis)
-        second -= first
-        second *= weight.reshape(shape)
-        first += second
-        out = first
-    return out
+    """Interpolate a 3-D array linearly. Returns float32.
+
+    Files store their first axis fastest, and turning makes views that run backwards:
+    the work is done in the order of memory, which copies nothing and reads in sequence.
+    """
+    order = sorted(range(3), key=lambda j: -abs(array.strides[j]))
+    ordered = array.transpose(order)
+    backwards = tuple(j for j in range(3) if ordered.strides[j] < 0)
+    out = np.ascontiguousarray(np.flip(ordered, backwards), dtype=np.float32)
+    steps = [along[j] for j in order]
+    for j in backwards:
+        last = array.shape[order[j]] - 1
+        steps[j] = Taps(last - steps[j].low, last - steps[j].high, steps[j].weight)
+    # The axis that shrinks most goes first: the later ones then have less to do. Among
+    # equals the order is the array's own, whatever the memory's: so are the last bits.
+    shrinks = [len(step.low) / n for step, n in zip(steps, ordered.shape, strict=True)]
+    for j in sorted(range(3), key=lambda j: (shrinks[j], order[j])):
+        out = _along(out, j, steps[j], moved=j in backwards)
+    return out.transpose(np.argsort(order))
+
+
+def _along(
+    array: npt.NDArray[np.float32], axis: int, step: Taps, *, moved: bool
+) -> npt.NDArray[np.float32]:
+    """Interpolate along one axis of a C-contiguous array. moved: taps run backwards."""
+    low, high, weight = step
+    rising = low[:-1] > low[1:] if moved else low[:-1] < low[1:]
+    if len(low) == array.shape[axis] and not weight.any() and rising.all():
+        return np.ascontiguousarray(np.flip(array, axis)) if moved else array
+    shape = [1, 1, 1]
+    shape[axis] = len(weight)
+    first = np.take(array, low, axis=axis)
+    second = np.take(array, high, axis=axis)
+    second -= first
+    second *= weight.reshape(shape)
+    first += second
+    return first
 
 
 def resample_label(
     label: npt.NDArray[np.uint8], along: tuple[Taps, Taps, Taps]
 ) -> npt.NDArray[np.uint8]:
     """Resample a label map: the class with the largest interpolated share wins."""
+    label = np.ascontiguousarray(label)
     nearest = label[
         np.ix_(*(t.low + (t.weight >= 0.5) * (t.high - t.low) for t in along))
     ]
     best = np.zeros(nearest.shape, dtype=np.float32)
     background = np.ones(nearest.shape, dtype=np.float32)
     out = np.zeros(nearest.shape, dtype=np.uint8)
-    for value in np.unique(label):
-        if value == 0:
-            continue
+    for value in structures_in(label):
         mask = label == value
         box = _box(mask)
         reach = [_reached(along[j], box[j]) for j in range(3)]
@@ -202,6 +218,15 @@ def resample_label(
     background += TIE * (nearest == 0)
     out[background >= best] = 0
     return out
+
+
+def structures_in(label: npt.NDArray[np.uint8]) -> list[int]:
+    """Return the values of a label map in rising order, without background."""
+    # Comparing runs at the speed of memory; np.unique hashes every voxel.
+    highest = int(label.max(initial=0))
+    if highest > _FEW:
+        return [int(value) for value in np.unique(label) if value]
+    return [value for value in range(1, highest + 1) if (label == value).any()]
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

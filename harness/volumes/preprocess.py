@@ -15,7 +15,15 @@ from scipy.ndimage import gaussian_filter
 
 from ..schema.errors import DataError
 from ..schema.task import Percentiles, Preprocess, Window
-from .grid import Grid, grid_taps, label_to_cached, plan_grid, resample, turn
+from .grid import (
+    Grid,
+    grid_taps,
+    label_to_cached,
+    plan_grid,
+    resample,
+    structures_in,
+    turn,
+)
 from .raw import RawCase
 
 STEPS = 32767
@@ -51,7 +59,7 @@ def prepare(raw: RawCase, settings: Preprocess, case_id: str) -> Prepared:
     contents = []
     for channel, voxels in enumerate(raw.image):
         low, high = intensity_range(voxels, settings.intensity, case_id)
-        turned = turn(voxels, grid)
+        turned = np.ascontiguousarray(turn(voxels, grid))
         contents.append(content(turned))
         if settings.size is not None:
             turned = _smoothed(turned, grid)
@@ -138,14 +146,12 @@ def structure_points(
 ) -> dict[int, npt.NDArray[np.int16]]:
     """Return up to 2048 random voxels of each structure present, always the same."""
     found = {}
-    for value in np.unique(label):
-        if value == 0:
-            continue
+    for value in structures_in(label):
         flat = np.flatnonzero(label == value)
         if flat.size > POINTS:
             seed = int.from_bytes(sha256(f"{case_id}:{value}".encode()).digest()[:8])
             rng = np.random.default_rng(seed)
             flat = np.sort(rng.choice(flat, POINTS, replace=False, shuffle=False))
         places = np.stack(np.unravel_index(flat, label.shape), axis=1)
-        found[int(value)] = places.astype(np.int16)
+        found[value] = places.astype(np.int16)
     return found

@@ -66,7 +66,7 @@ def read_drawn(
         chosen = [each for each in found if _is(each, pattern)]
         if not chosen:
             have = ", ".join(map(repr, found)) or "nothing"
-            msg = f"{name}: has no {pattern!r}, but {have}.{nearest(pattern, found)}"
+            msg = f"{name}: has no {pattern!r}, but {have}.{nearest(pattern, list(found))}"
             raise DataError(msg)
         for each in chosen:
             label[found[each].mask(tuple(sides), affine, f"{name}, {each}")] = value

@@ -42,7 +42,9 @@ def check_case(
 def check_label(label: npt.NDArray[np.generic], spec: TaskSpec, name: str) -> None:
     """Raise DataError for a value that is not a whole number in 0..structures."""
     highest = len(spec.structures)
-    found = np.asarray(np.unique(label), dtype=np.float64)
+    if label.dtype == np.uint8 and label.max(initial=0) <= highest:
+        return
+    found = np.asarray(np.unique(label.ravel(order="K")), dtype=np.float64)
     whole = np.isfinite(found) & (found == np.floor(found))
     bad = found[~(whole & (found >= 0) & (found <= highest))]
     if bad.size:
