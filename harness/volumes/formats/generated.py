@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from ...schema.cases import CaseRef
@@ -37,4 +38,6 @@ def read_case(dataset: Dataset, ref: CaseRef) -> RawCase:
             f"{raw.image.shape}, not (channels, {sides})"
         )
         raise DataError(msg)
+    if dataset.spec.kind == "unlabelled":
+        return replace(raw, label=None)
     return raw
