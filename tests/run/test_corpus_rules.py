@@ -23,21 +23,25 @@ def corpus(tiny, text, task="organs"):
 
 def test_volumes_of_no_task_are_pretrained_on_as_the_corpus_reads_them(tiny):
     text = (
-        "title: T\npreprocess: {intensity: {kind: percentiles}, spacing: [2, 2, 2]}\n"
-        "sources: [{task: organs}, {volumes: {name: more, modality: none, channels: [a], "
-        "format: {kind: generated, generator: toy, seed: 5}, cases: 14, "
+        # the painter knows no seed: its images are those of the task
+        "title: T\nallow_overlap: true\n"
+        "preprocess: {intensity: {kind: percentiles}, spacing: [2, 2, 2]}\n"
+        "sources: [{task: organs}, {volumes: {name: more, modality: none, cases: 14, "
+        "format: {kind: generated, generator: toy, seed: 5}, channels: [a], "
         "source: {page: p, licence: l}}}]"
     )
     tiny.bench.add("corpora/painted.yaml", text)
     plan = tiny.plan(SIMMIM)
     key = plan.cells[0].pretrain_key
     prepare_data(plan, plan.jobs(), tiny.results)
-    (organs, some), (more, every) = opened(tiny, plan)
+    (more, every), (organs, some) = opened(tiny, plan)
     assert (organs.name, more.name) == ("organs@painted", "more@painted")
     assert (len(some), len(every)) == (8, 14)
     assert organs.cached.spacing(0) == more.cached.spacing(0) == (2, 2, 2)
     assert tiny.run([key]) == Exit.DONE
     assert tiny.store.manifest(key).labels["n_train"] == 22
+    labels = plan.spec(plan.cells[0].evaluate_key)["labels"]
+    assert labels["overlap"] == "seen in pretraining"
 
 
 def opened(tiny, plan):
