@@ -28,7 +28,7 @@ def resolve(settings: type[S], tier: Tier, overrides: Mapping[str, Any]) -> S:
     for name, published in _groups(settings).items():
         asked = own.get(name, {})
         if isinstance(asked, Mapping):
-            own[name] = _joined([published, merged.get(name, {}), asked])
+            own[name] = _joined(name, [published, merged.get(name, {}), asked])
     return settings.model_validate({**merged, **own})
 
 
@@ -48,11 +48,15 @@ def _with_encoder(
     return encoder
 
 
-def _joined(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return layers of a group key by key; another 'kind' starts anew."""
+def _joined(group: str, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return layers of a group key by key; another optimiser starts anew.
+
+    Its settings would mean nothing to the new one. A mask of another kind keeps them.
+    """
     found: dict[str, Any] = {}
     for layer in layers:
-        if layer.get("kind", found.get("kind")) != found.get("kind"):
+        kind = found.get("kind")
+        if group == "optimiser" and layer.get("kind", kind) != kind:
             found = {}
         found |= layer
     return found

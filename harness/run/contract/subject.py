@@ -45,20 +45,20 @@ class Subject:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     source: LabelledSource = field(default_factory=lambda: VOXELS)
 
-    def make(self, *, channels: int = 1, **overrides: Any) -> Method:
-        """Build the method at tier tiny, in training mode, always the same weights."""
+    def make(self, *, channels: int = 1, seed: int = 1, **overrides: Any) -> Method:
+        """Build the method at tier tiny, in training mode, a seed's weights."""
         settings = self.settings(**overrides)
         source = self.source if self.kind.role == "supervised" else None
-        return build_method(self.kind, settings, channels, rng(1), source).train()
+        return build_method(self.kind, settings, channels, rng(seed), source).train()
 
-    def smaller(self) -> Method:
+    def smaller(self, *, seed: int = 1) -> Method:
         """Build it for crops of 16 voxels a side, where it takes them, else as `make`."""
         dims = self.settings().encoder.dims
         small: dict[str, Any] = {"crop": (16,) * dims, "region": (20,) * dims}
         try:
-            return self.make(**small)
+            return self.make(seed=seed, **small)
         except (ValidationError, ValueError):  # it needs more than that
-            return self.make()
+            return self.make(seed=seed)
 
     def settings(self, **overrides: Any) -> BaselineSettings:
         """Return the settings at tier tiny of a method that has an encoder."""
