@@ -116,9 +116,10 @@ class Adapter(nn.Module):
             if last == vit.taps[-1]:
                 asked += self.extractors[number + 1 :]
             for extract in asked:
-                spatial = extract(
-                    spatial, self.drops, others=others, grids=grids, vit=seen, grid=grid
-                )
+                spatial = recomputed(
+                    extract, spatial, self.drops,
+                    others=others, grids=grids, vit=seen, grid=grid,
+                )  # fmt: skip
             outputs.append(self.merges[number](as_map(tokens[:, 1:], grid)))
         return self._pyramid(finest, spatial, grids, outputs)
 

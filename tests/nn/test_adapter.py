@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from harness.nn import recompute
 from harness.nn.adapter import STRIDES, Adapter
 from harness.nn.build import build_encoder
 from harness.nn.channels import Merge, apart, for_encoder, mean_of, merges
@@ -153,6 +154,20 @@ def test_one_channel_needs_no_merge():
 def test_the_same_generator_gives_the_same_adapter(frozen):
     first, again = (Adapter(frozen, 2, rng(3), takes=1).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_recomputing_changes_no_gradient(frozen):
+    adapter = Adapter(frozen, 2, rng(), takes=1).train()
+    x = torch.rand(2, 2, 16, 16, 16, generator=rng(1))
+    start, found = adapter.drops.get_state(), []
+    for answer in (False, True):
+        adapter.zero_grad()
+        adapter.drops.set_state(start)
+        with recompute.enabled(answer):
+            pyramid = adapter(frozen, x)
+        sum(each.square().mean() for each in pyramid).backward()
+        found.append([p.grad.clone() for p in adapter.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 def test_published_sizes():
