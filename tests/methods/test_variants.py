@@ -38,3 +38,19 @@ def test_variants_resolve(tier, tmp_path):
         "label_budgets: [100%]\nseeds: [0]\n"
     )
     assert sorted(each.name for each in load(path).methods) == VARIANTS
+
+
+def test_attmasks_variants_hide_as_much_as_it_does(tmp_path):
+    """They differ in where they hide and in hints alone (METHODS 1.16)."""
+    path = tmp_path / "benchmark.yaml"
+    path.write_text(
+        f"tier: paper\ncorpus: phantoms\ncontent: ['{ROOT}']\n"
+        "methods: [attmask, attmask_high, attmask_low]\n"
+        "tasks: [phantom_nodule_grade]\nprotocols: [finetune]\n"
+    )
+    masks = [dict(each.settings["mask"]) for each in load(path).methods]
+    assert [(each.pop("kind"), each.pop("hints")) for each in masks] == [
+        ("high", 0.1), ("high", 0.0), ("low", 0.0),
+    ]  # fmt: skip
+    assert masks[0] == masks[1] == masks[2]
+    assert (masks[0]["ratio"], masks[0]["probability"]) == ([0.1, 0.5], 0.5)
