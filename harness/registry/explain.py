@@ -52,7 +52,8 @@ def _sentence(item: Any, loc: Loc, model: type[BaseModel]) -> str:
         tags, given = context["expected_tags"], brief(context["tag"])
         return f"{where}: expected {context['discriminator']} to be {tags}, not {given}"
     if kind in ("value_error", "assertion_error"):
-        return f"{where}: {message.split(', ', 1)[-1]}"
+        said = message.split(", ", 1)[-1]
+        return f"{where}: {said}" if loc else said
     message = message.replace("Input should be ", "expected ")
     message = message.replace("a valid dictionary", "'key: value' pairs")
     message = message.replace("an instance of", "")
