@@ -37,11 +37,13 @@ def add_parser(commands: Any) -> None:
     command.add_argument(
         "--table",
         metavar="NAME",
-        help="one table: dice, hd95, auc, kappa, f1, sens, spec, auc-per-class, gap "
-        "(between label budgets), rank, tests (against the baseline), comparison (all "
-        "pairs), intervals, gain (over the baseline), gap-percent, efficiency (how few "
-        "labels are enough), claims, cost, cost-by-task, params; without it all are "
-        "written",
+        help="one table: dice, hd95, auc, kappa, f1, sens, spec, auc-per-class, "
+        "dice-per-structure, dice-per-organ-group, gap (between label budgets), rank, "
+        "tests (against the baseline), comparison (all pairs), intervals, gain (over "
+        "the baseline), gap-percent, efficiency (how few labels are enough), trend (with "
+        "the size of the corpus), worth (hours per point), shift-dice (a structure on "
+        "two tasks), convergence, claims, cost, cost-by-task, params; without it all "
+        "are written",
     )
     command.add_argument(
         "--figure",

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from ..analyse.structures import organ_groups
 from ..schema.errors import UserError, nearest
 from .claims import claims
 from .comparisons import against_baseline, all_pairs
+from .convergence import sheet as convergence
 from .cost import cost, cost_by_task, parameters
 from .evidence import Evidence
 from .intervals import intervals
@@ -16,8 +18,10 @@ from .overlap import marked
 from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
 from .sheet import Sheet
+from .shifts import shift
+from .sizes import pretraining_cases, trend, worth
 from .table import MEASURES, Measure, Table
-from .tables import auc_per_class, build, gap, per_structure
+from .tables import auc_per_class, build, gap, per_organ_group, per_structure
 
 Shown = Table | Sheet
 
@@ -35,7 +39,12 @@ _SINGLE: Mapping[str, Callable[[Evidence], Shown]] = {
     **{metric: partial(build, metric) for metric in MEASURES},
     "dice-per-structure": partial(per_structure, "dice"),
     "hd95-per-structure": partial(per_structure, "hd95"),
+    "dice-per-organ-group": partial(per_organ_group, "dice"),
+    "hd95-per-organ-group": partial(per_organ_group, "hd95"),
+    "shift-dice": partial(shift, "dice"),
+    "shift-hd95": partial(shift, "hd95"),
     "auc-per-class": auc_per_class,
+    "convergence": convergence,
     "claims": claims,
     "cost": cost,
     "cost-by-task": cost_by_task,
@@ -51,11 +60,14 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
     "gain": gain,
     "gap-percent": gap_percent,
     "efficiency": efficiency,
+    "trend": trend,
+    "worth": worth,
 }
 # In the order in which a report shows them.
 TABLES: tuple[str, ...] = (
-    *MEASURES, "dice-per-structure", "hd95-per-structure", "auc-per-class",
-    *_BY_METRIC, "claims", "cost", "cost-by-task", "params",
+    *MEASURES, "dice-per-structure", "hd95-per-structure", "dice-per-organ-group",
+    "hd95-per-organ-group", "auc-per-class", *_BY_METRIC, "shift-dice", "shift-hd95",
+    "convergence", "claims", "cost", "cost-by-task", "params",
 )  # fmt: skip
 
 
@@ -79,7 +91,7 @@ def tables(
     chosen = [
         each
         for each in (TABLES if name is None else [name])
-        if name is not None or evidence.possible(each)
+        if name is not None or (evidence.possible(each) and _could(each, evidence))
     ]
     shown, refused = 0, None
     for stem, built in (each for one in chosen for each in _wanted(one, evidence)):
@@ -94,6 +106,16 @@ def tables(
             yield stem, marked(table, evidence.marks)
     if refused is not None and not shown:
         raise refused
+
+
+def _could(name: str, evidence: Evidence) -> bool:
+    """Tell whether a table that few benchmarks have is one of this one's."""
+    named = [n for each in evidence.scope.tasks.values() for n in each.structures]
+    if name.startswith("shift-"):
+        return len(set(named)) < len(named)  # two tasks share a structure
+    if name.endswith("-per-organ-group"):
+        return bool(organ_groups(named))
+    return name != "trend" or len(set(pretraining_cases(evidence).values())) > 1
 
 
 def _wanted(name: str, evidence: Evidence) -> Iterator[tuple[str, Callable[[], Shown]]]:

@@ -10,6 +10,7 @@ from ..schema.errors import UserError
 from ..schema.identity import short
 from . import captions
 from .evidence import Evidence
+from .measures import Measures
 from .sheet import Column, Row, Sheet, Value
 from .table import MEASURES
 
@@ -30,6 +31,7 @@ def claims(evidence: Evidence) -> Sheet:
         lambda metric, part: _source(evidence, metric, part),
         methods=list(dict.fromkeys(evidence.scope.cells.method)),
         metric=shown[0] if shown else "dice",
+        measure=Measures(evidence),
         level=options.level,
     )
     cells = evidence.scope.cells

@@ -11,7 +11,7 @@ import numpy as np
 from ..analyse.intervals import Intervals, doubtful
 from ..analyse.scores import CaseMetric, Layout, Stacked
 from ..analyse.weighted import Statistic
-from .evidence import Evidence
+from .evidence import Evidence, Part
 from .overlap import Marks
 from .table import RULES, Entry, Kind, Measure, budget_order
 
@@ -89,11 +89,11 @@ def of_cases(
     wanted: Wanted,
     evidence: Evidence,
     *,
-    structure: str | None = None,
+    structure: Part = None,
 ) -> Found:
     """Return means over cases, or differences paired by case and seed.
 
-    structure: of this one instead of the mean over all.
+    structure: of this one, or of these, instead of the mean over all.
     """
     found: Found = {}
     by_task: dict[str, list[Place]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ..analyse.compare_runs import compare_runs
 from ..analyse.intervals import Intervals, Scores
 from ..analyse.resample import Resample, case_intervals
 from ..analyse.scores import CaseMetric, Layout, Policy, Stacked, lay_out, policy, stack
+from ..analyse.structures import group_rows
 from ..analyse.weighted import THRESHOLDED, Statistic
 from ..schema.errors import UserError
 from ..schema.identity import short
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .reader import Reader
 
 _NO_CELL = "no cell matches: check the benchmark file and the filter"
+Part = str | tuple[str, ...] | None  # a structure, several, or all
 _NOTHING = pd.Series(dtype="int64")
 CASE_METRICS: tuple[CaseMetric, ...] = ("dice", "hd95")
 
@@ -52,7 +54,7 @@ class Evidence:
         self.reader = reader
         self.options = options or Options()
         self._layouts: dict[str, Layout] = {}
-        self._stacked: dict[tuple[str, str | None], dict[str, Stacked]] = {}
+        self._stacked: dict[tuple[str, Part], dict[str, Stacked]] = {}
         self._drawn: dict[tuple[str, int | None], dict[str, Drawn]] = {}
         self._rows: dict[tuple[tuple[str, ...], str], pd.DataFrame] = {}
         self._thresholds: dict[str, dict[int, float | None]] = {}
@@ -97,7 +99,7 @@ class Evidence:
     def possible(self, name: str) -> bool:
         """Tell whether a table could have rows: a task its metric, the file claims."""
         measures = {m for facts in self.scope.tasks.values() for m in facts.measures}
-        metric = name.partition("-")[0]
+        metric = name.removeprefix("shift-").partition("-")[0]
         if name == "claims":
             return bool(self.scope.claims)
         return metric not in MEASURES or metric in measures
@@ -126,24 +128,37 @@ class Evidence:
         return policy(metric, self.options.undefined.get(metric))
 
     def stacked(
-        self, metric: CaseMetric, *, structure: str | None = None
+        self, metric: CaseMetric, *, structure: Part = None
     ) -> Mapping[str, Stacked]:
         """Return scores of groups x cases x columns, by task.
 
-        structure: of this one instead of the mean over all.
+        structure: of this one instead of the mean over all; of several, the mean in
+        which each counts alike (analyse.structures.group_rows).
         """
         found = self._stacked.get((metric, structure))
         if found is None:
-            layout = self.layout(metric)
-            keys, spread = distinct(layout)
-            rows = self.reader.case_scores(
-                keys,
-                metric=metric,
-                charge=self.policy(metric).charge,
-                structure=structure,
-            )
-            found = self._stacked[metric, structure] = stack(spread(rows), layout)
+            if isinstance(structure, tuple):
+                rows = group_rows(self.of_structures(metric, structure), structure)
+            else:
+                rows = self._of_cases(metric, structure)
+            found = self._stacked[metric, structure] = stack(rows, self.layout(metric))
         return found
+
+    def of_structures(self, metric: CaseMetric, names: Sequence[str]) -> pd.DataFrame:
+        """Return one row per cell, case and structure."""
+        return pd.concat(
+            [self._of_cases(metric, name).assign(structure=name) for name in names],
+            ignore_index=True,
+        )
+
+    def _of_cases(self, metric: CaseMetric, structure: str | None) -> pd.DataFrame:
+        keys, spread = distinct(self.layout(metric))
+        charge = self.policy(metric).charge
+        return spread(
+            self.reader.case_scores(
+                keys, metric=metric, charge=charge, structure=structure
+            )
+        )
 
     def intervals_of_cases(self, scores: Scores, task: str) -> Intervals:
         """Return the intervals of means over a task's cases that the style asks for."""

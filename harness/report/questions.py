@@ -29,9 +29,9 @@ def gain(metric: Measure, evidence: Evidence) -> Sheet:
 
     Raises UserError where nothing is published or there is no baseline.
     """
-    options, keys = evidence.options, _Keys(metric, evidence)
+    options, keys = evidence.options, Keys(metric, evidence)
     found = gains(
-        evidence.layout(metric), _scored(metric, evidence),
+        evidence.layout(metric), scored_by(metric, evidence),
         baseline=options.baseline, level=options.level,
     )  # fmt: skip
     rows = tuple(
@@ -56,8 +56,8 @@ def gap_percent(metric: Measure, evidence: Evidence) -> Sheet:
 
     Raises UserError where nothing is published or there is one label budget only.
     """
-    level, keys = evidence.options.level, _Keys(metric, evidence)
-    found = gaps(evidence.layout(metric), _scored(metric, evidence), level=level)
+    level, keys = evidence.options.level, Keys(metric, evidence)
+    found = gaps(evidence.layout(metric), scored_by(metric, evidence), level=level)
     several = len({one.place.task for one in found}) > 1
     every = [*found, *(mean_gaps(found, level=level) if several else ())]
     rows = tuple(
@@ -84,8 +84,8 @@ def efficiency(metric: Measure, evidence: Evidence) -> Sheet:
     Without a baseline every other method is a target. Raises UserError where nothing is
     published or there are no two methods to compare.
     """
-    options, keys = evidence.options, _Keys(metric, evidence)
-    layout, scored = evidence.layout(metric), _scored(metric, evidence)
+    options, keys = evidence.options, Keys(metric, evidence)
+    layout, scored = evidence.layout(metric), scored_by(metric, evidence)
     plain = layout.groups.method[~layout.groups.pretrained].unique().tolist()
     targets = [options.baseline] if options.baseline else plain or [None]
     found = [
@@ -125,7 +125,7 @@ def efficiency(metric: Measure, evidence: Evidence) -> Sheet:
     )  # fmt: skip
 
 
-class _Keys:
+class Keys:
     """Finds the evaluations behind an answer."""
 
     def __init__(self, metric: Measure, evidence: Evidence) -> None:
@@ -154,7 +154,8 @@ class _Keys:
         )
 
 
-def _scored(metric: Measure, evidence: Evidence) -> Scored:
+def scored_by(metric: Measure, evidence: Evidence) -> Scored:
+    """Return the scores of each task, of cases or of runs."""
     if metric == "dice" or metric == "hd95":
         return task_scores(evidence.stacked(metric))
     return task_scores(drawn=evidence.drawn(metric))

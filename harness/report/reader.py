@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from ..analyse.scores import Charge
@@ -14,6 +16,7 @@ from ..schema.scores import Reason
 from ..store import Store, query
 from ..store.index import Done
 
+SCORE = "score"  # what protocols call their validation score; a sweep adds its rate
 # What was noted of a node: seconds, GPU-hours, bytes, numbers of parameters and cases.
 MEASURED = (
     "wall_s", "gpu_h", "peak_mem", "peak_gpu_mem", "trainable_params", "n_train",
@@ -38,6 +41,12 @@ class Reader(Protocol):
 
     def measured(self, keys: Sequence[str]) -> pd.DataFrame:
         """Return one row per key that is published: key and the columns MEASURED."""
+
+    def validated(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Return the validation scores of adaptations: cell, step, wall_s and value.
+
+        An adaptation whose curves are not there any more has no row.
+        """
 
 
 @dataclass(frozen=True)
@@ -95,3 +104,16 @@ class StoreReader:
                 rows.append({"key": key, **{name: run.get(name) for name in MEASURED}})
         found = pd.DataFrame(rows, columns=["key", *MEASURED])
         return found.astype(dict.fromkeys(MEASURED, "float64"))
+
+    def validated(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Read what adaptations call their score."""
+        files, places = {}, []
+        for place, key in enumerate(keys):
+            with suppress(KeyError):  # published, and its files are gone
+                files[key] = self.done.table(key, "curves")
+                places.append(place)
+        if not files:
+            return pd.DataFrame(columns=["cell", "step", "wall_s", "value"])
+        found = query.curves(files, split="val").to_pandas()
+        found = found[found.quantity == SCORE].drop(columns="quantity")
+        return found.assign(cell=np.array(places)[found.cell.to_numpy()])

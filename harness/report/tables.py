@@ -7,10 +7,11 @@ A cell that is not published is missing, and the table says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..analyse.scores import CaseMetric
+from ..analyse.structures import organ_groups
 from ..schema.errors import UserError, nearest
 from ..schema.overlap import UPPER_BOUND
 from . import captions
@@ -81,22 +82,40 @@ def per_structure(metric: CaseMetric, evidence: Evidence) -> Table:
 
     Raises UserError where there is nothing to show.
     """
+    return _per_part(metric, evidence, lambda names: {name: name for name in names})
+
+
+def per_organ_group(metric: CaseMetric, evidence: Evidence) -> Table:
+    """Return the means of groups of organs: a block per task and group (METHODS 4.7).
+
+    Raises UserError where there is nothing to show.
+    """
+    return _per_part(metric, evidence, organ_groups)
+
+
+def _per_part(
+    metric: CaseMetric,
+    evidence: Evidence,
+    divide: Callable[[Sequence[str]], Mapping[str, str | tuple[str, ...]]],
+) -> Table:
+    """Return the means of what `divide` makes of the names of all structures."""
     wanted = Wanted.of(metric, evidence, "scores")
     tasks = evidence.scope.tasks
     shown = dict.fromkeys(wanted.groups[place[0]]["task"] for place in wanted.places)
     names = dict.fromkeys(name for task in shown for name in tasks[task].structures)
     entries: list[Entry] = []
-    for name in names:
-        found = of_cases(metric, wanted, evidence, structure=name)
+    for name, part in divide(list(names)).items():
+        members = {part} if isinstance(part, str) else {*part}
+        found = of_cases(metric, wanted, evidence, structure=part)
         entries += [
             replace(entry, part=name)
             for entry in _entries(found, wanted, metric, "scores")
-            if name in tasks[entry.task].structures
+            if members & {*tasks[entry.task].structures}
         ]
     order = {task: place for place, task in enumerate(_tasks(entries))}
     entries.sort(key=lambda entry: order[entry.task])
     if not entries:
-        msg = f"no task with {metric} says what its structures are called"
+        msg = f"no task with {metric} says what its structures, or their groups, are"
         raise UserError(msg)
     return _finished(metric, "scores", evidence, tuple(entries))
 

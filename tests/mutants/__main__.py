@@ -17,7 +17,7 @@ from pathlib import Path
 
 import record
 from catalogue_of_mutants import MUTANTS
-from mutate import GREEN, Verdict, copy_project, run_tests, try_mutant
+from mutate import ALL_SECONDS, GREEN, Verdict, copy_project, run_tests, try_mutant
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         for number in range(options.jobs):
             trees.put(copy_project(Path(folder) / str(number)))
         nodes = sorted({node for each in chosen for node in each.red.split()})
-        code, output = run_tests(trees_first := trees.get(), nodes)
-        trees.put(trees_first)
+        code, output = run_tests(first := trees.get(), nodes, seconds=ALL_SECONDS)
+        trees.put(first)
         if code != GREEN:
             print(f"{output}\nmutants: the tests fail without any bug")
             return 1

@@ -190,6 +190,10 @@ def test_without_a_baseline_the_other_tables_remain(
 
 def test_every_table_in_every_format(evidence):
     for stem, table in tables(evidence):
+        assert not stem.startswith("trend")  # all were pretrained on as many cases
+        if stem == "convergence":  # no curves
+            assert isinstance(table, NotShown)
+            continue
         assert not isinstance(table, NotShown), (stem, table)
         for fmt in ("term", "md", "tex", "csv", "json"):
             text = render(table, fmt)

@@ -10,11 +10,11 @@ import pandas as pd
 
 from ...store import query
 from ..findings import Findings, Place, of_place
+from ..reader import SCORE
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import Look, legend, panels, share_y
 
 _GRID = 30  # points of a common grid in time
-_SCORE = "score"  # what protocols call their validation score; a sweep adds its rate
 _BUDGETS = 3
 
 
@@ -101,7 +101,7 @@ def _curves(findings: Findings, place: Place, budget: str) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     found = query.curves(files, split="val").to_pandas()
     # Rows come in any order; equal results must make equal pages.
-    found = found[found.quantity == _SCORE].sort_values(["cell", "step"])
+    found = found[found.quantity == SCORE].sort_values(["cell", "step"])
     own = kept.iloc[found.cell.to_numpy()].reset_index(drop=True)
     shares = np.array([findings.gpu_share(key) for key in kept.adapt_key])
     hours = found.wall_s.to_numpy(dtype=float) / 3600
