@@ -22,13 +22,21 @@ FoldRule = Annotated[
 ]
 
 
-class HashSplit(Closed):
+class _Drawn(Closed):
+    """What every rule that hashes patients takes."""
+
+    seed: int = 0
+    of: str | None = Field(
+        None, description="task whose sides these are: its name is hashed, not the own"
+    )
+
+
+class HashSplit(_Drawn):
     """Sides drawn by a hash of the patient id: a partial copy keeps every side."""
 
     kind: Literal["hash"] = "hash"
     val: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.25, gt=0, lt=1)
-    seed: int = 0
     folds: FoldRule = "hash"
 
     @model_validator(mode="after")
@@ -39,7 +47,7 @@ class HashSplit(Closed):
         return self
 
 
-class PublisherSplit(Closed):
+class PublisherSplit(_Drawn):
     """Sides given by the publisher (or the generator) with each case.
 
     val: the share of training patients that validate where the publisher names none,
@@ -48,11 +56,10 @@ class PublisherSplit(Closed):
 
     kind: Literal["publisher"]
     val: float | None = Field(None, gt=0, lt=1)
-    seed: int = 0
     folds: FoldRule = "hash"
 
 
-class CountsSplit(Closed):
+class CountsSplit(_Drawn):
     """So many cases on each side, each class in proportion; needs the complete dataset.
 
     train: none takes the rest, a number leaves the rest out; test: a number, or
@@ -64,7 +71,6 @@ class CountsSplit(Closed):
     train: int | None = Field(None, ge=1)
     val: int = Field(ge=1)
     test: int | Literal["publisher"]
-    seed: int = 0
     folds: FoldRule = "stratified"
 
     @model_validator(mode="after")
@@ -75,7 +81,7 @@ class CountsSplit(Closed):
         return self
 
 
-class ListedSplit(Closed):
+class ListedSplit(_Drawn):
     """Sides as lists of case ids or patient ids.
 
     file: a YAML or JSON file {train: [..], val: [..], test: [..]} beside the file that
@@ -89,7 +95,6 @@ class ListedSplit(Closed):
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     others: Literal["refuse", "leave_out"] = "refuse"
-    seed: int = 0
     folds: FoldRule = "hash"
 
     @model_validator(mode="after")

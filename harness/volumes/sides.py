@@ -50,7 +50,7 @@ def side_of(name: str, spec: TaskSpec, ref: CaseRef) -> Side:
     """
     rule = spec.split
     if isinstance(rule, HashSplit):
-        place = unit_hash(name, rule.seed, ref.group_id)
+        place = unit_hash(rule.of or name, rule.seed, ref.group_id)
         if place < rule.test:
             return "test"
         return "val" if place < rule.test + rule.val else "train"
@@ -58,7 +58,7 @@ def side_of(name: str, spec: TaskSpec, ref: CaseRef) -> Side:
         msg = f"task {name!r}: case {ref.case_id!r} has no publisher's side"
         raise DataError(msg)
     if ref.side == "train" and isinstance(rule, PublisherSplit) and rule.val:
-        place = unit_hash(name, rule.seed, "val", ref.group_id)
+        place = unit_hash(rule.of or name, rule.seed, "val", ref.group_id)
         return "val" if place < rule.val else "train"
     return ref.side
 
@@ -86,11 +86,13 @@ def validated_by(
 ) -> Sided:
     """Return the sides of a fold: part `fold` of what is not test validates."""
     if rule.folds == "hash":
-        hashed = hasher(name, rule.seed, "fold")
+        hashed = hasher(rule.of or name, rule.seed, "fold")
         groups = {ref.group_id for ref, side in given if side != "test"}
         part = {group: int(hashed(group) * folds) for group in groups}
     else:
-        dealt = _dealt((ref for ref, side in given if side != "test"), name, rule.seed)
+        dealt = _dealt(
+            (ref for ref, side in given if side != "test"), rule.of or name, rule.seed
+        )
         part = {group: at % folds for at, group in enumerate(dealt)}
     return [
         (ref, side)
@@ -135,7 +137,7 @@ def _counted(
     free = [ref for ref in ordered if ref.group_id not in fixed]
     # Interleaved by share: every leading part has the classes in proportion.
     classes = _class_of_groups(free)
-    hashed = hasher(name, rule.seed, "count")
+    hashed = hasher(rule.of or name, rule.seed, "count")
     by_class: defaultdict[int, list[str]] = defaultdict(list)
     for group in sorted(classes, key=lambda group: (hashed(group), group)):
         by_class[classes[group]].append(group)

@@ -132,6 +132,20 @@ def test_a_publisher_without_validation_gets_a_share_of_its_training_side():
     assert ids(part.val) == ids(parts.val) & ids(cases[::2])
 
 
+def test_a_task_can_have_the_sides_of_another():
+    cases = [CaseRef(f"c{k:03}", f"p{k}", target=k % 2) for k in range(60)]
+    for rule in ({"kind": "hash"}, {"kind": "counts", "val": 9, "test": 20}):
+        plain, same = (
+            spec({**rule, **more}, cases=60, classes=2) for more in ({}, {"of": "one"})
+        )
+        assert split("one", plain, cases) == split("two", same, cases)
+        assert split("one", plain, cases) != split("two", plain, cases)
+        for fold in range(3):
+            assert split("one", plain, cases, fold, 3) == split(
+                "two", same, cases, fold, 3
+            )
+
+
 def test_lists_name_cases_or_patients():
     cases = [CaseRef(f"c{k}", f"p{k // 2}") for k in range(8)]
     rule = {"kind": "lists", "train": ["p0", "c2", "c3"], "val": ["p2"], "test": ["p3"]}
