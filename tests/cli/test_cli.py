@@ -106,6 +106,8 @@ def test_plan_tells_what_data_is_missing(run, bench):
         "absent": "missing",
         "nodules": "generated",
         "organs": "generated",
+        "pairs": "generated",
+        "slices": "generated",
     }
     code, out, _ = run("data", "ls")
     assert out.splitlines()[0].split()[:4] == ["task", "state", "cases", "declared"]
@@ -146,17 +148,17 @@ def test_ls_shows_the_content(run):
         for what in ("methods", "tasks", "corpora")
     }
     assert names == {
-        "methods": ["broken", "flat", "masked", "masked_hard", "plain"],
+        "methods": ["broken", "flat", "joined", "masked", "masked_hard", "plain"],
         "tasks": ["absent", "nodules", "organs", "pairs", "slices"],
         "corpora": ["toys"],
     }
     rows = json.loads(run("ls", "methods", "--json")[1])
     assert "could not be imported" in rows[0]["title"]
-    assert rows[2]["settings"].keys() >= {"mask_ratio", "lr"}
-    assert rows[3]["extends"] == "masked"
+    assert rows[3]["settings"].keys() >= {"mask_ratio", "lr"}
+    assert rows[4]["extends"] == "masked"
     head, *lines = run("ls", "methods")[1].splitlines()
     assert head.split()[:3] == ["name", "extends", "role"]
-    assert lines[2].split()[:3] == ["masked", "-", "pretrained"]
+    assert lines[3].split()[:3] == ["masked", "-", "pretrained"]
 
 
 def test_ls_of_content_needs_no_benchmark_file(run, bench):
