@@ -1,6 +1,7 @@
 """What holds for the tree as a whole: names, sizes, imports, the wheel."""
 
 import ast
+import os
 import subprocess
 import sys
 import zipfile
@@ -103,8 +104,19 @@ def test_the_wheel_holds_harness_only(tmp_path):
     )
     (wheel,) = tmp_path.glob("medssl_bench-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        tops = {name.split("/")[0] for name in archive.namelist()}
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"harness"}
+    # What `harness new benchmark` copies is there, and nothing else of it twice.
+    for kind, wanted in (("methods", "random.py"), ("tasks", "phantom_organs.yaml")):
+        assert f"harness/templates/{kind}/{wanted}" in names
+    assert "harness/templates/methods/_nnunet_program.py" in names
+    assert sum(name.startswith("harness/templates/tasks/") for name in names) == 2
+    command = [sys.executable, "-m", "harness", "new", "benchmark", "first"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    subprocess.run(command, cwd=tmp_path, check=True, env=environment)
+    assert (tmp_path / "first/methods/random.py").is_file()
 
 
 def test_the_lock_names_torch_without_a_local_version_or_hash():

@@ -76,7 +76,11 @@ class Segmenter(Protocol):
 
 
 class System(Method):
-    """A method whose role is system. It is never a network: it has no encoder."""
+    """A method whose role is system. It is never a network: it has no encoder.
+
+    A forecast of cost multiplies its settings `epochs` and `iterations`, or takes
+    `steps`, where it has such.
+    """
 
     Settings: ClassVar[type[OwnSettings]]
     encoders: ClassVar[tuple[str, ...]] = ()

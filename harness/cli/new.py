@@ -1,4 +1,4 @@
-"""`harness new method NAME`: write a whole, working method file and its test."""
+"""`harness new method` and `harness new benchmark`: files that work as they are."""
 
 from __future__ import annotations
 
@@ -24,10 +24,39 @@ def add_parser(commands: Any) -> None:
         "method", help="methods/NAME.py and tests/methods/test_NAME.py"
     )
     method.add_argument("name", metavar="NAME")
-    command.set_defaults(handler=new)
+    method.set_defaults(handler=new_method)
+    benchmark = kinds.add_parser(
+        "benchmark", help="a folder that compares encoders on your own data"
+    )
+    benchmark.add_argument("folder", metavar="DIR", type=Path)
+    benchmark.add_argument(
+        "--task", metavar="CSV", type=Path,
+        help="table of your cases with the columns image (image_ADC, image_T2, ... for "
+        "several channels), label (paths of label maps) or target (classes), and patient "
+        "and split where you have them; without it the folder has synthetic data",
+    )  # fmt: skip
+    benchmark.add_argument(
+        "--weights", metavar="PRESET=FILE", action="append", default=[],
+        help="a checkpoint to compare, such as smit_public=~/smit.pt (repeatable)",
+    )  # fmt: skip
+    benchmark.set_defaults(handler=new_benchmark)
 
 
-def new(args: argparse.Namespace) -> Exit:
+def new_benchmark(args: argparse.Namespace) -> Exit:
+    """Write the folder, or nothing; it has been validated then."""
+    from ..matrix.starter import write_benchmark
+
+    files = write_benchmark(args.folder, args.task, args.weights)
+    if args.json:
+        emit_json({"written": [str(path) for path in files]})
+        return Exit.DONE
+    for path in files:
+        say(f"written: {_shown(path)}")
+    say(f"next:    cd {_shown(args.folder)} && harness plan --cost")
+    return Exit.DONE
+
+
+def new_method(args: argparse.Namespace) -> Exit:
     """Write both files, or neither."""
     from ..registry.content import find_content
 

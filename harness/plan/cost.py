@@ -199,6 +199,9 @@ def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
     if likeness.kind == "pretrain":
         method = matrix.stages[likeness.method]
         steps = method.settings.get("steps", 0)
+    elif (method := matrix.stages[likeness.method]).role == "system":
+        own = method.settings  # by the names that harness.api.System speaks of
+        steps = own.get("steps", own.get("epochs", 0) * own.get("iterations", 1))
     else:
         steps = getattr(matrix.protocols[likeness.protocol].settings, "steps", 0)
     return STEP_S[matrix.tier] * float(steps)

@@ -131,7 +131,10 @@ def _missing_input(node: Node) -> str | None:
 
 
 def _made_by(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provenance, with the content files that the node's result hangs on."""
+    """Return the provenance, with the content files that the node's result hangs on.
+
+    Those of methods/NAME.py are methods/_NAME*.py, too, such as a system's own program.
+    """
     family, _, stem = str(spec["identity"]["implementation"]).partition(".")
     wanted = [(family, stem)] if family == "methods" else []
     for task in spec["where"]["tasks"].values():
@@ -139,6 +142,10 @@ def _made_by(spec: Mapping[str, Any]) -> dict[str, Any]:
             wanted.append(("tasks", str(generator)))
     roots = [Path(root) for root in spec["where"]["content"]]
     files = [root / kind / f"{name}.py" for kind, name in wanted for root in roots]
+    for kind, name in wanted:
+        files += [
+            p for root in roots for p in sorted((root / kind).glob(f"_{name}*.py"))
+        ]
     return provenance.collect(
         [path for path in files if path.is_file()], seeds=spec["identity"]["seeds"]
     )

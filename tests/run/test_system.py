@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.plan.cost import STEP_S
 from harness.run import cell, interrupts
 from harness.schema.errors import Exit
 from harness.store.records import CHECKPOINTS
@@ -74,6 +75,7 @@ class Cut:
 @pytest.fixture
 def bright(tiny):
     tiny.bench.add("methods/bright.py", SYSTEM)
+    tiny.bench.add("methods/_bright_program.py", "")
     return tiny
 
 
@@ -92,7 +94,9 @@ def test_a_system_is_run_scored_and_shown_like_every_method(bright):
     manifest = bright.store.manifest(adapt)
     assert manifest.run["trainable_params"] == 2
     assert manifest.run["n_train"] == 8
-    assert "methods/bright.py" in manifest.run["sources"]
+    assert {"methods/bright.py", "methods/_bright_program.py"} <= set(
+        manifest.run["sources"]
+    )
     assert set(manifest.files) == {"model.json", "model.safetensors", "curves.parquet"}
     curves = bright.table(adapt, "curves")
     assert list(curves.step) == [1, 2, 3]
@@ -148,3 +152,15 @@ def test_rank_0_alone_trains_a_system(bright):
         identity = bright.store.spec(adapt)["identity"]
 
     assert not cell._on_every_rank(Stub())
+
+
+def test_the_cost_of_a_system_is_forecast_from_its_own_schedule(bright):
+    plan = bright.plan("bright: ")
+    assert plan.cost_table[0].cost.hours == 0  # it names no schedule
+    more = "epochs: int = Field(9, description='.')\n    "
+    more += "iterations: int = Field(4, description='.')\n    rounds: int"
+    text = SYSTEM.replace("rounds: int", more)
+    bright.bench.add("methods/brighter.py", text)
+    plan = bright.plan("brighter: ")
+    (row,) = (row for row in plan.cost_table if row.phase == "adapt")
+    assert row.cost.hours == pytest.approx(9 * 4 * STEP_S["tiny"] / 3600)

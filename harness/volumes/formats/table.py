@@ -157,6 +157,12 @@ def joined(path: str) -> str:
     return "_".join([*PurePosixPath(path).parts[:-1], stem(path)])
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return each row that is not empty as {column: text}. Raises DataError."""
+    names, lines = _read(path)
+    return [dict(zip(names, values, strict=False)) for _, values in lines]
+
+
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the names of columns, and (line, values) of each row that is not empty."""
     try:
