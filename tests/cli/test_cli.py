@@ -110,7 +110,7 @@ def test_plan_tells_what_data_is_missing(run, bench):
         "slices": "generated",
     }
     code, out, _ = run("data", "ls")
-    assert out.splitlines()[0].split()[:4] == ["task", "state", "cases", "declared"]
+    assert out.splitlines()[0].split()[:4] == ["task", "state", "kind", "modality"]
 
 
 @pytest.mark.parametrize(
