@@ -100,7 +100,7 @@ def make(case: CaseRef, seed: int, *, labels: bool = False, **_counts: int) -> R
     core = _inside(
         rows - place[0], columns - place[1], 0.6 + 1.6 * ndtr(truth.core), 0.06, rng
     )
-    core = np.minimum(core, body - 0.3)  # a rim of pigment is left all around
+    core = np.minimum(core, body - 0.3)  # it ends within the lesion
     image = np.empty((3, SIDE, SIDE))
     tone, light = rng.uniform(0.75, 1.05), rng.uniform(-0.01, 0.01, 2)
     shade = tone * (1 + light[0] * rows + light[1] * columns)

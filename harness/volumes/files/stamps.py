@@ -36,9 +36,15 @@ def stamp(path: Path) -> str:
 def _sampled(path: Path, samples: int) -> str:
     """Return the size of a file and a hash of spread blocks of it."""
     with path.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
+        size = os.fstat(stream.fileno()).st_size
+        # A small file, of which a corpus may have 100,000s, is read in one go.
+        whole = stream.read() if size <= samples * _BLOCK else None
         spread = sha256()
         for k in range(samples):
-            stream.seek((size - _BLOCK) * k // (samples - 1) if size > _BLOCK else 0)
-            spread.update(stream.read(_BLOCK))
+            start = (size - _BLOCK) * k // (samples - 1) if size > _BLOCK else 0
+            if whole is None:
+                stream.seek(start)
+                spread.update(stream.read(_BLOCK))
+            else:
+                spread.update(whole[start : start + _BLOCK])
         return f"{size}:{spread.hexdigest()[:16]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -101,7 +102,7 @@ class Table:
             raise NotNamed(msg)
         return case_id
 
-    @property
+    @cached_property
     def _one_row_each(self) -> bool:
         """Whether no patient has several rows, so that patients name cases."""
         at = self._names.index(self._columns.patient)
