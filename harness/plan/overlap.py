@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..matrix.matrix import Matrix, MethodEntry, TaskEntry, task_of
+from ..registry.yamlfile import read_yaml
 from ..schema.cases import CaseRef
 from ..schema.errors import DataError
 from ..schema.formats import GeneratedFormat
@@ -102,10 +103,9 @@ class Overlaps:
         """
         target = self._data.listing(task)
         if method.corpus is None:
-            why = target.spec.overlaps.get(method.name) or target.spec.overlaps.get(
-                method.stem
-            )
-            return Shared(declared=(why,) if why else ())
+            known = target.spec.overlaps.items()
+            why = [each for name, each in known if self._is(method, name)]
+            return Shared(declared=tuple(why))
         if method.role != "supervised":
             target = self._test_side(task)
         patients: set[str] = set()
@@ -118,6 +118,17 @@ class Overlaps:
             why = _declared(source, listing.spec, task, target.spec)
             declared.update({why: None} if why else {})
         return Shared(tuple(sorted(patients)), tuple(sorted(equal)), tuple(declared))
+
+    def _is(self, method: MethodEntry, name: str) -> bool:
+        """Whether an imported encoder is the one of a file in methods/, renamed or not."""
+        content = self._matrix.content
+        if method.name == name or method.weights is None:
+            return method.name == name
+        if name not in content.names("methods"):
+            return False
+        path = content.file("methods", name)
+        said = read_yaml(path).data.get("weights") if path.suffix == ".yaml" else None
+        return said is not None and said == method.weights.url
 
     def _test_side(self, task: str) -> Listing:
         """Return the listing of a task's test side alone; it is asked for again."""

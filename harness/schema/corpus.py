@@ -77,7 +77,10 @@ class CorpusSource(Closed):
     @property
     def name(self) -> str:
         """The task, or the name of the volumes."""
-        return self.task if self.volumes is None else self.volumes.name  # type: ignore[return-value]
+        if self.volumes is not None:
+            return self.volumes.name
+        assert self.task is not None  # one of them is there
+        return self.task
 
 
 class CorpusSpec(Closed):

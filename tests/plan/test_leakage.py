@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from harness.cli import main
 from harness.plan import make_plan
+from harness.plan.data import Data
+from harness.plan.overlap import Overlaps
 from harness.plan.prepare import prepare_data
+from harness.registry.weights import Weights
 from harness.schema.errors import DataError
 from harness.volumes.preprocess import content
 
@@ -120,6 +126,26 @@ def test_equal_voxels_are_found_where_ids_differ(bench, tmp_path):
     plan = planned(bench, "apart")
     prepare_data(plan, plan.jobs(), tmp_path)
     assert marks(plan) == {None}
+
+
+def test_imported_encoders_are_known_by_their_weights(bench):
+    """An entry that extends a file of methods/ may have any name."""
+    text = (bench.root / "tasks/organs.yaml").read_text()
+    bench.add("tasks/organs.yaml", f"{text}\noverlaps: {{public: same scans}}\n")
+    bench.add("methods/public.yaml", "extends: masked\nweights: https://a.org/w.pt\n")
+    matrix = bench.load(TEXT.format(corpus="others", methods="masked: "))
+    overlaps = Overlaps(matrix, Data(matrix))
+    for name, url, seen in (
+        ("renamed", "https://a.org/w.pt", ("same scans",)),
+        ("public", "https://a.org/v.pt", ("same scans",)),
+        ("renamed", "https://a.org/v.pt", ()),
+        ("renamed", None, ()),
+    ):
+        entry = replace(
+            matrix.methods[0], name=name, role="checkpoint", corpus=None,
+            weights=Weights(Path("w.pt"), url, None),
+        )  # fmt: skip
+        assert overlaps.seen(entry, "organs").declared == seen
 
 
 def test_digests_of_content_tell_voxels_apart_and_nothing_else():
