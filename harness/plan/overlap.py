@@ -104,8 +104,8 @@ class Overlaps:
         target = self._data.listing(task)
         if method.corpus is None:
             known = target.spec.overlaps.items()
-            why = [each for name, each in known if self._is(method, name)]
-            return Shared(declared=tuple(why))
+            said = tuple(each for name, each in known if self._is(method, name))
+            return Shared(declared=said)
         if method.role != "supervised":
             target = self._test_side(task)
         patients: set[str] = set()
