@@ -7,12 +7,14 @@ attempt: these tell what was tried and what it cost.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .durable import writing
 from .records import CHECKPOINTS, HEARTBEAT, LOG, RUN
@@ -38,6 +40,7 @@ def find(store: Store) -> Iterator[Waste]:
         yield from _of_node(store, name)
         caches |= _caches(store, name)
     yield from _orphans(store.root, caches)
+    yield from _features(store.root, caches)
     yield from _drafts(store.root)
 
 
@@ -106,6 +109,17 @@ def _orphans(root: Path, used: set[str]) -> Iterator[Waste]:
         # A hidden folder is being built, unless its builder is long gone.
         if not path.name.startswith(".") or _is_old(path):
             yield _waste(path, "cached data that no cell uses")
+
+
+def _features(root: Path, used: set[str]) -> Iterator[Waste]:
+    """Yield features of frozen encoders whose data no cell uses."""
+    folder = root / "cache" / "features"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        about: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):  # no sound one: it can go
+            about = json.loads((path / "about.json").read_bytes())
+        if about.get("cache") not in used:
+            yield _waste(path, "cached features of data that no cell uses")
 
 
 def _drafts(root: Path) -> Iterator[Waste]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data import TaskData
 from ..inference import centre_crop
-from ..networks import Adapted, Model, TaskShape
+from ..networks import Model, TaskShape
 from ..node import Node
 from .batches import case_image
 
@@ -30,22 +30,6 @@ def class_logits(
 ) -> Tensor:
     """Return the logits (n, classes) of cases, on the CPU."""
     return through(node, data, ids, shape, network, batch=batch)
-
-
-def pooled_features(
-    node: Node,
-    data: TaskData,
-    ids: Sequence[str],
-    shape: TaskShape,
-    network: Adapted,
-    *,
-    batch: int,
-) -> Tensor:
-    """Return the encoder's pooled features (n, width) of cases, on the CPU."""
-    network.eval()
-    return through(
-        node, data, ids, shape, lambda x: network.features(x).pooled, batch=batch
-    )
 
 
 @torch.no_grad()
