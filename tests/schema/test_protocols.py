@@ -12,7 +12,8 @@ def test_each_tier_is_valid_and_smaller_than_the_published_setting(name):
     assert set(settings.tiers) == set(TIERS) - {"paper"}
     for tier, numbers in settings.tiers.items():
         resolved = settings.model_validate(numbers)
-        assert resolved.steps < paper.steps, tier
+        if "steps" in settings.model_fields:
+            assert resolved.steps < paper.steps, tier
         assert {key: getattr(resolved, key) for key in numbers} == numbers
     assert settings.version >= 1
     assert set(settings.kinds) <= {"segmentation", "classification"}

@@ -105,7 +105,9 @@ def _descend(
     for step, batch in enumerate(rows):
         seen, target = basis[batch], targets[batch][:, None]
         logits = (seen @ weight).view(-1, count, classes) + bias
-        logits += start[batch][:, None] * kept[:, None] if decay else start[batch][:, None]
+        logits += (
+            start[batch][:, None] * kept[:, None] if decay else start[batch][:, None]
+        )
         log_p = logits.log_softmax(dim=-1)  # (B, L, K)
         losses[step] = -(log_p * target).sum(dim=-1).mean(dim=0)
         # Gradient of the mean cross-entropy: softmax - one-hot, over the batch size.

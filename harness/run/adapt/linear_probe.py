@@ -1,31 +1,59 @@
-"""Linear probe: one linear layer on cached features of a frozen encoder (METHODS 2.6).
+"""Linear probe: one linear layer on vectors of a frozen encoder (METHODS 2.5, 2.6).
 
-Each case gives one feature vector, from the centre of its volume (see classify),
-computed once. Features are standardised by the training subset's mean and deviation.
-One layer per learning rate is trained on the same batches, none knowing of the others;
-the one that is best on validation is kept, as the head of an ordinary classifier.
+Each case gives its vectors once, from the centre of its volume (see classify). A layer
+for every point of the grid is trained on the same batches, none knowing of the others;
+the one that is best on validation is kept, as the head of an ordinary network. What
+every point scored, on both sides, is in features.parquet: with few validation cases the
+best of many looks better than it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ...metrics.classification import auc
 from ...nn.heads import LinearHead
-from ...nn.schedule import cosine_with_warmup
 from ...schema.protocols import LinearProbe
+from ...store.tables import build, write_table
 from ..curves import Curves
-from ..networks import Classifier, Shape
+from ..networks import Adapted, Shape
 from ..node import Node
 from ..optimise import Diverged, trainable
-from .classify import pooled_features
+from ..probes import LinearProbe as Network
+from .heads import Descent, Heads, train_heads
 from .implementation import Implementation
+from .probe import ProbePredictor, Side, sides, validation
 from .start import build_network, protocol_of, save_model, streams_of
+from .vectors import ImageVectors
 
-_INIT_STD = 0.01  # METHODS 2.5
 _SMALLEST_STD = 1e-6  # a feature that never varies stays at 0
+
+
+class Input(NamedTuple):
+    """What a head sees: how many of the last layers, and whether the mean token."""
+
+    blocks: int
+    average: bool
+
+    def __str__(self) -> str:
+        return f"blocks={self.blocks}{' average' if self.average else ''}"
+
+    def of(self, vectors: ImageVectors) -> Tensor:
+        """Return the features (n, C)."""
+        return vectors.joined(self.blocks, average=self.average)
+
+
+class Point(NamedTuple):
+    """A point of the grid, trained: its score in validation, None where undefined."""
+
+    input: Input
+    lr: float
+    score: float | None
+    loss: float
+    train_score: float | None
 
 
 def linear_probe(node: Node) -> None:
@@ -35,107 +63,137 @@ def linear_probe(node: Node) -> None:
     shape = Shape.of(node.identity["settings"])
     data = node.data()
     network = build_network(node, shape)
-    assert isinstance(network, Classifier)
-    network.freeze_encoder()
-    x, y = {}, {}
-    for side in ("train", "val"):
-        ids = data.check(node.where["cases"][side])
-        x[side] = pooled_features(node, data, ids, shape, network, batch=protocol.batch)
-        y[side] = torch.tensor([data.target(case_id) for case_id in ids])
-    mean, std = x["train"].mean(dim=0), x["train"].std(dim=0, correction=0)
-    std = std.clamp(min=_SMALLEST_STD)
-    scaled = {side: (features - mean) / std for side, features in x.items()}
-    node.attempt.note(trainable_params=trainable(network), n_train=len(y["train"]))
-    curves = Curves(
-        node.key, protocol.steps, per_epoch=len(y["train"]) / protocol.batch
-    )
+    assert isinstance(network, Adapted)
+    train, val = sides(node, data, network, shape)
     streams = streams_of(node)
-    heads = train_heads(
-        scaled["train"], y["train"], shape.classes, protocol,
-        init=streams.rng("head"), order=streams.rng("order"), curves=curves,
-    )  # fmt: skip
-    best = _best(heads, scaled["val"], y["val"], protocol, curves)
-    node.log(f"kept learning rate {protocol.lr[best]}")
-    _fold_in(network.head, heads, best, mean.double(), std.double())
-    curves.write(node.attempt.path("curves.parquet"))
-    save_model(node, network, lr=protocol.lr[best])
+    descent = Descent(
+        protocol.steps, protocol.batch, protocol.momentum, protocol.weight_decay
+    )
+    trained: dict[Input, tuple[Heads, Scale]] = {}
+    points: list[Point] = []
+    for each in inputs(protocol, has_class=network.encoder.ends_with_class):
+        x = each.of(train.vectors)
+        scale = Scale.fitted(x) if protocol.standardise else Scale.none(x)
+        heads = train_heads(
+            scale(x), train.y, shape.classes, protocol.rates, descent,
+            init=streams.rng("head"), order=streams.rng("order"),
+        )  # fmt: skip
+        trained[each] = heads, scale
+        points += _points(each, protocol.rates, heads, scale, train, val)
+    best = _best(points)
+    node.log(f"kept {best.input}, learning rate {best.lr:g}, of {len(points)} heads")
+    heads, scale = trained[best.input]
+    chosen = {"blocks": best.input.blocks, "average": best.input.average}
+    network = build_network(node, shape, **chosen)
+    assert isinstance(network, Network)
+    number = protocol.rates.index(best.lr)
+    _fold_in(network.head, heads, number, scale)
+    node.attempt.note(trainable_params=trainable(network), n_train=len(train.y))
+    _write_curves(node, protocol, heads.losses[:, number], best, len(train.y))
+    _write_grid(node, points, len(train.y), len(val.y))
+    save_model(node, network, lr=best.lr, chosen=chosen)
 
 
-Heads = tuple[Tensor, Tensor]  # weights (L, K, C) and biases (L, K), one per rate
+def inputs(protocol: LinearProbe, *, has_class: bool) -> list[Input]:
+    """Return what heads are to see; without a class token the mean is in already."""
+    averages = protocol.average if has_class else (False,)
+    return [Input(n, average) for n in protocol.joined for average in averages]
 
 
-def train_heads(
-    x: Tensor,
-    y: Tensor,
-    classes: int,
-    protocol: LinearProbe,
-    *,
-    init: torch.Generator,
-    order: torch.Generator,
-    curves: Curves | None = None,
-) -> Heads:
-    """Train one linear layer per learning rate by SGD with momentum, cosine to 0.
+class Scale(NamedTuple):
+    """(x - mean) / std, feature by feature."""
 
-    x: (n, C) standardised features; y: (n,) classes. Every layer starts from the same
-    weights and sees the same batches, drawn with replacement, and its gradient is its
-    own: each ends as if it had been trained alone. Raises Diverged where no layer stays
-    finite.
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def fitted(cls, x: Tensor) -> Scale:
+        """Take mean and deviation of training features (n, C)."""
+        std = x.std(dim=0, correction=0).clamp(min=_SMALLEST_STD)
+        return cls(x.mean(dim=0), std)
+
+    @classmethod
+    def none(cls, x: Tensor) -> Scale:
+        """Leave features as they are."""
+        return cls(x.new_zeros(x.shape[1]), x.new_ones(x.shape[1]))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scale features (n, C)."""
+        return (x - self.mean) / self.std
+
+
+def _points(
+    each: Input, rates: tuple[float, ...], heads: Heads, scale: Scale,
+    train: Side, val: Side,
+) -> list[Point]:  # fmt: skip
+    """Score the heads of one input on both sides."""
+    seen, unseen = (heads.logits(scale(each.of(side.vectors))) for side in (train, val))
+    points = []
+    for number, lr in enumerate(rates):
+        score, loss = validation(unseen[number], val.y)
+        fitted, _ = validation(seen[number], train.y)
+        points.append(Point(each, lr, score, loss, fitted))
+    return points
+
+
+def _best(points: list[Point]) -> Point:
+    """Return the point that is best on validation: by AUC, and by loss where that ties.
+
+    Raises Diverged where no head stayed finite.
     """
-    rates = torch.tensor(protocol.lr, dtype=x.dtype)
-    first = torch.randn(classes, x.shape[1], generator=init) * _INIT_STD
-    weight = first.to(x.dtype).repeat(len(rates), 1, 1)
-    bias = x.new_zeros(len(rates), classes)
-    moving = [torch.zeros_like(weight), torch.zeros_like(bias)]
-    for step in range(protocol.steps):
-        rows = torch.randint(len(y), (protocol.batch,), generator=order)
-        batch, target = x[rows], F.one_hot(y[rows], classes).to(x.dtype)
-        logits = torch.einsum("lkc,bc->lbk", weight, batch) + bias[:, None]
-        log_p = logits.log_softmax(dim=-1)
-        # Gradient of the mean cross-entropy: softmax - one-hot, over the batch size.
-        error = (log_p.exp() - target) / len(rows)
-        slopes = (torch.einsum("lbk,bc->lkc", error, batch), error.sum(dim=1))
-        rate = rates * cosine_with_warmup(step, protocol.steps, 0)
-        for value, slope, moved in zip((weight, bias), slopes, moving, strict=True):
-            moved.mul_(protocol.momentum).add_(slope + protocol.weight_decay * value)
-            value.sub_(rate.view(-1, *[1] * (value.ndim - 1)) * moved)
-        if curves is not None:
-            losses = -(log_p * target).sum(dim=-1).mean(dim=-1)
-            named = zip(protocol.lr, losses.tolist(), strict=True)
-            curves.train(step, {f"loss lr={lr:g}": value for lr, value in named})
-    if not weight.isfinite().flatten(1).all(dim=1).any():
+
+    def rank(point: Point) -> tuple[float, float]:
+        return (-float("inf") if point.score is None else point.score, -point.loss)
+
+    best = max(points, key=rank)
+    if best.loss == float("inf"):
         msg = (
             "every learning rate of the linear probe diverged: add smaller ones to 'lr'"
         )
         raise Diverged(msg)
-    return weight, bias
+    return best
 
 
-def _best(
-    heads: Heads, x: Tensor, y: Tensor, protocol: LinearProbe, curves: Curves
-) -> int:
-    """Return which rate is best on validation: by AUC, and by loss where that ties."""
-    ranks = []
-    for index, lr in enumerate(protocol.lr):
-        logits = x @ heads[0][index].T + heads[1][index]
-        if not logits.isfinite().all():
-            ranks.append((-float("inf"), -float("inf")))
-            continue
-        score = auc(y.numpy(), logits.softmax(dim=1).numpy()).value
-        loss = float(F.cross_entropy(logits, y))
-        curves.val(protocol.steps, {f"score lr={lr:g}": score, f"loss lr={lr:g}": loss})
-        ranks.append((-float("inf") if score is None else score, -loss))
-    return max(range(len(ranks)), key=ranks.__getitem__)
-
-
-def _fold_in(
-    head: LinearHead, heads: Heads, index: int, mean: Tensor, std: Tensor
-) -> None:
+def _fold_in(head: LinearHead, heads: Heads, number: int, scale: Scale) -> None:
     """Give `head` the chosen layer for features that are not standardised."""
-    weight = heads[0][index].double() / std
-    bias = heads[1][index].double() - weight @ mean
+    weight = heads.weight[number].double() / scale.std.double()
+    bias = heads.bias[number].double() - weight @ scale.mean.double()
     with torch.no_grad():
         head.linear.weight.copy_(weight)
         head.linear.bias.copy_(bias)
 
 
-IMPLEMENTATION = Implementation(linear_probe)
+def _write_curves(
+    node: Node, protocol: LinearProbe, losses: Tensor, best: Point, cases: int
+) -> None:
+    """Write the loss of the head that was kept, and its validation."""
+    curves = Curves(node.key, protocol.steps, per_epoch=cases / protocol.batch)
+    for step, value in enumerate(losses.tolist()):
+        curves.train(step, {"loss": value})
+    curves.val(protocol.steps, {"score": best.score, "loss": best.loss})
+    curves.write(node.attempt.path("curves.parquet"))
+
+
+def _write_grid(node: Node, points: list[Point], n_train: int, n_val: int) -> None:
+    """Write what each point scored: a layer is an input, a quantity names the rate."""
+    rows = []
+    for point in points:
+        loss = None if point.loss == float("inf") else point.loss
+        found: Mapping[str, tuple[float | None, int]] = {
+            "val auc": (point.score, n_val),
+            "val loss": (loss, n_val),
+            "train auc": (point.train_score, n_train),
+        }
+        rows += [
+            (str(point.input), f"{name} lr={point.lr:g}", value, n)
+            for name, (value, n) in found.items()
+        ]
+    layer, quantity, value, n = zip(*rows, strict=True)
+    columns = {
+        "key": [node.key] * len(rows), "layer": layer, "quantity": quantity,
+        "value": value, "n": n,
+    }  # fmt: skip
+    write_table(node.attempt.path("features.parquet"), build("features", columns))
+
+
+IMPLEMENTATION = Implementation(linear_probe, ProbePredictor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -28,10 +28,13 @@ from ..networks import (
     TaskShape,
 )
 from ..node import Node
+from ..probes import LinearProbe, NeighbourProbe
 from ..streams import Streams
 
 INPUT = "encoder"  # the role of the pretrain node among an adapt node's inputs
-_OWN: dict[str, type[Adapted]] = {
+_OWN: dict[str, Callable[..., Adapted]] = {
+    "linear_probe": LinearProbe,
+    "knn": NeighbourProbe,
     "linear_decoder": LinearSegmenter,
     "frozen_adapter": AdapterSegmenter,
 }
@@ -53,23 +56,32 @@ def shape_of(settings: Mapping[str, Any]) -> Shape | FusedShape:
     return (FusedShape if "members" in settings else Shape).of(settings)
 
 
-def network_of(protocol: str, shape: TaskShape, streams: Streams) -> Model:
-    """Return the network that a protocol trains, with its first weights."""
+def network_of(
+    protocol: str,
+    shape: TaskShape,
+    streams: Streams,
+    chosen: Mapping[str, Any] | None = None,
+) -> Model:
+    """Return the network that a protocol trains, with its first weights.
+
+    chosen: what an adaptation decided about its network (`chosen` of model.json).
+    """
     if isinstance(shape, FusedShape):
         return Fused(shape, streams)
     assert isinstance(shape, Shape)
     if protocol in _OWN:
-        return _OWN[protocol](shape, streams)
+        return _OWN[protocol](shape, streams, **(chosen or {}))
     kind = Segmenter if shape.task_kind == "segmentation" else Classifier
     return kind(shape, streams)
 
 
-def build_network(node: Node, shape: TaskShape) -> Model:
+def build_network(node: Node, shape: TaskShape, **chosen: Any) -> Model:
     """Build the network, with the pretrained encoders that the node has as inputs.
 
-    Raises DataError unless every tensor of an encoder is found in its checkpoint.
+    chosen: as network_of has it. Raises DataError unless every tensor of an encoder is
+    found in its checkpoint.
     """
-    network = network_of(node.stem, shape, streams_of(node))
+    network = network_of(node.stem, shape, streams_of(node), chosen)
     inputs = node.identity["inputs"]
     if isinstance(network, Fused):
         for number, part in enumerate(network.parts):
@@ -90,7 +102,7 @@ def save_model(node: Node, network: Model, **about: Any) -> None:
 
     A frozen encoder is written too, so that an evaluation needs this node alone. The
     channels are named in the order that the network takes them in. `about`: what
-    selection chose, for people.
+    selection chose: `chosen` for network_of, the rest for people.
     """
     path = node.attempt.path("model.safetensors")
     digest = save_weights(path, network.state_dict())
@@ -112,7 +124,9 @@ def load_model(store: Store, key: str) -> tuple[Model, TaskShape]:
     about = read_json(store.file(key, "model.json"))
     shape = shape_of(about["settings"])
     # Every weight is overwritten below.
-    network = network_of(str(about["protocol"]), shape, Streams("loaded"))
+    network = network_of(
+        str(about["protocol"]), shape, Streams("loaded"), about.get("chosen")
+    )
     path = store.file(key, "model.safetensors")
     load_weights(network, path, network.state_dict())
     return network.eval(), shape

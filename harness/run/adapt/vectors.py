@@ -29,6 +29,7 @@ from ..checkpoint import encoder_state
 from ..data import TaskData
 from ..networks import Adapted, Shape
 from ..node import Node
+from ..probes import mean_token
 from .classify import through
 
 LAYERS = 4  # the most that a probe reads: METHODS 2.5
@@ -70,7 +71,9 @@ class FrozenVectors:
         self._node, self._data, self._shape = node, data, shape
         self._network = network
         self._count = min(LAYERS, len(network.encoder.layer_widths))
-        fingerprint = str(node.identity["data"]["fingerprint"])
+        fingerprint = data.cached.fingerprint
+        # Images that somebody only wants predicted are no part of the task's data.
+        self._keeps = fingerprint == node.identity["data"]["fingerprint"]
         about: dict[str, Any] = {
             "version": VERSION,
             "data": fingerprint,
@@ -84,14 +87,16 @@ class FrozenVectors:
         self.folder = node.store.cache / "features" / short(digest(about))
         self._about = {**about, "cache": str(node.where["cache"][node.task])}
         size = _GROUP[network.encoder.dims]
-        ids = sorted(data.refs)
+        ids = sorted(set(data.refs) - set(data.cached.unreadable))
         self._groups = [ids[first : first + size] for first in range(0, len(ids), size)]
         self._place = {each: divmod(n, size) for n, each in enumerate(ids)}
 
     def of(self, ids: Sequence[str]) -> ImageVectors:
         """Return the vectors of cases, in this order; what is missing is computed."""
         places = [self._place[each] for each in ids]
-        groups = {number: self._group(number) for number in sorted({g for g, _ in places})}
+        groups = {
+            number: self._group(number) for number in sorted({g for g, _ in places})
+        }
         rows = {
             name: torch.stack([groups[group][name][row] for group, row in places])
             for name in self._names()
@@ -103,6 +108,8 @@ class FrozenVectors:
         return [*(f"layer.{n}" for n in range(self._count, 0, -1)), "average"]
 
     def _group(self, number: int) -> dict[str, Tensor]:
+        if not self._keeps:
+            return self._compute(self._groups[number])
         path = self.folder / f"{number:06d}.safetensors"
         try:
             return load_file(path)
@@ -115,10 +122,8 @@ class FrozenVectors:
         def flat(images: Tensor) -> Tensor:
             return torch.cat(self._vectors(images), dim=1)
 
-        joined = through(
-            self._node, self._data, ids, self._shape, flat, batch=len(ids)
-        )
-        parts = joined.split(self._widths(), dim=1)
+        joined = through(self._node, self._data, ids, self._shape, flat, batch=len(ids))
+        parts = torch.split(joined, self._widths(), dim=1)
         return {
             name: each.contiguous()
             for name, each in zip(self._names(), parts, strict=True)
@@ -126,8 +131,7 @@ class FrozenVectors:
 
     def _vectors(self, images: Tensor) -> list[Tensor]:
         layers = self._network.last_layers(images, self._count)
-        average = layers[-1].map.flatten(2).mean(dim=2)
-        average = average.view(len(images), -1)  # channels that passed alone
+        average = mean_token(layers[-1], self._network.separate)
         return [*(each.vector for each in layers), average]
 
     def _widths(self) -> list[int]:
@@ -150,5 +154,5 @@ def weights_hash(encoder: Encoder) -> str:
     for name, value in sorted(encoder_state(encoder).items()):
         plain = value.detach().to("cpu").contiguous()
         found.update(f"{name}|{plain.dtype}|{tuple(plain.shape)}|".encode())
-        found.update(memoryview(plain.view(-1).view(torch.uint8).numpy()))
+        found.update(plain.view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .finetune import Finetune
 from .frozen_adapter import FrozenAdapter
+from .knn import Knn
 from .linear_decoder import LinearDecoder
 from .linear_probe import LinearProbe
 from .settings import ProtocolSettings
@@ -17,6 +18,7 @@ __all__ = [
     "PROTOCOLS",
     "Finetune",
     "FrozenAdapter",
+    "Knn",
     "LinearDecoder",
     "LinearProbe",
     "ProtocolSettings",
@@ -25,6 +27,7 @@ __all__ = [
 PROTOCOLS: dict[str, type[ProtocolSettings]] = {
     "finetune": Finetune,
     "frozen_adapter": FrozenAdapter,
+    "knn": Knn,
     "linear_decoder": LinearDecoder,
     "linear_probe": LinearProbe,
 }
