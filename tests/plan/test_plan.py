@@ -24,8 +24,8 @@ GOLDEN = {
     ),
     "masked nodules linear_probe 100% fold 0 seed 1, pretraining seed 0": (
         "571e01eee14347a2cbb58c17a585d3bdb7bab8f84e452ba4921ba110022db940",
-        "adbdc166f44a4ca7575fca225b6cd626432b5679d6799dddccac4ea0b0af1a51",
-        "280a5a7fb95d5f9f0835df8a9e099d936722aaed0894bdcfd9a25118e7aa53ba",
+        "48c906bc4799fc77070481bbe05723147457b4786255c0b9987fd55cd8f621a3",
+        "270e46677b895012e3058df0837ebb7ac8ca3b42df3258e6c45c66ee6bb754f3",
     ),
 }
 
