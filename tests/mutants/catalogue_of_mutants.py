@@ -3,6 +3,7 @@
 from mutants_of_adaptation import ADAPTATION
 from mutants_of_masks import MASKS
 from mutants_of_methods import METHODS
+from mutants_of_origins import ORIGINS
 from mutants_of_parts import PARTS
 
-MUTANTS = (*PARTS, *MASKS, *METHODS, *ADAPTATION)
+MUTANTS = (*PARTS, *MASKS, *METHODS, *ADAPTATION, *ORIGINS)
