@@ -27,7 +27,7 @@ ORIGINS = [
         "stem.reshape(len(stem), -1, *sides)", FILES,
     ),
     Mutant(
-        "too few tensors are taken", "DESIGN 5", FOREIGN,
+        "too few tensors are taken", "METHODS 1.27", FOREIGN,
         "if self.share >= least:", "if self.share >= 0:", FILES,
     ),
     Mutant(
