@@ -61,6 +61,7 @@ def shorten(path: Path) -> None:
         ("tier: small ", "tier: tiny "), ("seeds: [0, 1]", "seeds: [0]"),
         ("folds: 3 ", "folds: 1 "), ("  nnunet:", "  # nnunet:"),
         ("[5-shot, 100%]", "[100%]"), ("[finetune, frozen]", "[finetune]"),
+        ("finetune: {} ", "finetune: {steps: 1, val_every: 1, overlap: 0} "),
     ]:  # fmt: skip
         assert before in text, before
         text = text.replace(before, after)
