@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..schema.protocols import Finetune
 from ..schema.task import Tier
 from .cells import Cell, Pretraining
 
@@ -203,5 +204,9 @@ def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
         own = method.settings  # by the names that harness.api.System speaks of
         steps = own.get("steps", own.get("epochs", 0) * own.get("iterations", 1))
     else:
-        steps = getattr(matrix.protocols[likeness.protocol].settings, "steps", 0)
+        settings = matrix.protocols[likeness.protocol].settings
+        if isinstance(settings, Finetune):  # epochs of all cases: at most so many
+            (task,) = (one for one in matrix.tasks if one.name == likeness.task)
+            settings = settings.on(task.spec.cases)
+        steps = getattr(settings, "steps", 0)
     return STEP_S[matrix.tier] * float(steps)

@@ -44,6 +44,15 @@ class Curves:
             if value is not None:
                 self._add(split, quantity, step, value)
 
+    def validations(self) -> list[dict[str, float]]:
+        """Return what every validation found, quantity by quantity, in their order."""
+        found: dict[int, dict[str, float]] = {}
+        for row in self._rows:
+            if row["split"] == "val":
+                step, value = int(str(row["step"])), float(str(row["value"]))
+                found.setdefault(step, {})[str(row["quantity"])] = value
+        return [found[step] for step in sorted(found)]
+
     def _add(self, split: str, quantity: str, step: int, value: float) -> None:
         self._rows.append(
             {

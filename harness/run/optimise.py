@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +26,15 @@ class Schedule:
     lr_end: where the cosine of the rate ends; weight_decay_end: where a cosine from the
     weight decay ends, None for a constant one; factors: of the rate, by the parameter's
     name, 1 where it is not named. drops: shares of the steps at which the rate falls to a
-    tenth, in place of the cosine.
+    tenth, in place of the cosine. plateau: returns the share of the rate that validations
+    so far have left, in place of the cosine, too.
     """
 
     lr_end: float = 0.0
     drops: Sequence[float] = ()
     weight_decay_end: float | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
+    plateau: Callable[[], float] | None = None
 
 
 def make_optimiser(
@@ -134,6 +136,9 @@ class Descent:
     def _rate(self, step: int) -> float:
         if drops := self.schedule.drops:
             return stepped_with_warmup(step, self.steps, self.warmup, drops, self.lr)
+        if plateau := self.schedule.plateau:
+            rising = stepped_with_warmup(step, self.steps, self.warmup, (), self.lr)
+            return rising * plateau()
         floor = min(self.lr, self.schedule.lr_end)
         return cosine_with_warmup(
             step, self.steps, self.warmup, peak=self.lr, floor=floor
@@ -160,7 +165,7 @@ class BestState:
         self, module: nn.Module, step: int, *, score: float | None, loss: float
     ) -> None:
         """Keep the module's weights if this validation is the best."""
-        if self.found is None or _rank(score, loss) > _rank(*self.found):
+        if self.found is None or rank(score, loss) > rank(*self.found):
             self.found, self.step = (score, loss), step
             self.tensors = {
                 name: value.detach().to("cpu", copy=True)
@@ -182,5 +187,6 @@ class BestState:
         self.step, self.tensors = int(state["step"]), dict(tensors)
 
 
-def _rank(score: float | None, loss: float) -> tuple[float, float]:
+def rank(score: float | None, loss: float) -> tuple[float, float]:
+    """Return what orders validations: by score, then by loss; larger is better."""
     return (-float("inf") if score is None else score, -loss)

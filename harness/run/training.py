@@ -115,17 +115,19 @@ class Training:
         self,
         objective: Callable[[int], Objective],
         after_step: Callable[[int], None] = lambda _: None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take all steps, from the last checkpoint where there is one.
 
         objective: computes one share of the batch of a step; after_step: what follows the
-        optimiser step with this number (0-based). Raises Diverged where the loss is not
+        optimiser step with this number (0-based); is_over: whether validations ask for no
+        further step, the same on all ranks. Raises Diverged where the loss is not
         finite, Interrupted, after saving, where a signal asks to stop.
         """
         self._resume()
         with interrupts.deferred() as stop:
             stopping = False
-            while self.done < self.settings.steps and not stopping:
+            while not (stopping or self.done >= self.settings.steps or is_over()):
                 stopping = self._step(self.done, objective, stop)
                 after_step(self.done)
                 self.done += 1

@@ -33,11 +33,11 @@ class Crops:
 class CropSampler:
     """Draw crops of one size from some cases of a cache, with replacement.
 
-    ids: cases to draw from, each equally likely. foreground: probability that a crop is
-    centred near a voxel of a structure, each structure of the case equally likely; the
-    others lie anywhere inside. A volume smaller than `size` is padded with 0 on both
-    sides. labels=False spares reading label maps. one_channel: a crop is of one channel
-    of its case, each equally likely.
+    ids: cases to draw from, as likely as `weights` says, else each equally. foreground:
+    probability that a crop is centred near a voxel of a structure, each structure of the
+    case equally likely; the others lie anywhere inside. A volume smaller than `size` is
+    padded with 0 on both sides. labels=False spares reading label maps. one_channel: a
+    crop is of one channel of its case, each equally likely.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class CropSampler:
         *,
         labels: bool = True,
         one_channel: bool = False,
+        weights: Sequence[float] | None = None,
     ) -> None:
         if not ids:
             msg = "crops need at least one case"
@@ -62,6 +63,8 @@ class CropSampler:
         self.foreground = foreground
         self.one_channel = one_channel
         self._ids = tuple(ids)
+        sums = None if weights is None else np.cumsum(weights)
+        self._shares = None if sums is None else sums / sums[-1]
         positions = [cached.index_of(case_id) for case_id in ids]
         self._images = [cached.image(i) for i in positions]
         found = [cached.label(i) for i in positions] if labels else []
@@ -82,9 +85,7 @@ class CropSampler:
         """
         count = 4 + len(self.size) + self.one_channel  # decisions of a crop
         draws = torch.rand((n, count), generator=rng, dtype=torch.float64).numpy()
-        chosen = np.minimum(
-            (draws[:, 0] * len(self._ids)).astype(int), len(self._ids) - 1
-        )
+        chosen = self._cases(draws[:, 0])
         drawn = tuple(self._ids[i] for i in chosen)
         draws, chosen, n = draws[part], chosen[part], len(drawn[part])
         # Empty, not zeros, and scaled while copying: memory traffic is what crops cost.
@@ -109,6 +110,16 @@ class CropSampler:
             drawn[part],
             drawn,
         )
+
+    def _cases(self, draws: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Return which case each draw, in [0, 1), stands for."""
+        if self._shares is not None:
+            found: npt.NDArray[np.int64] = self._shares.searchsorted(
+                draws, side="right"
+            )
+            return found
+        found = np.minimum((draws * len(self._ids)).astype(int), len(self._ids) - 1)
+        return found
 
     def _place(
         self, i: int, shape: Sequence[int], draw: npt.NDArray[np.float64]

@@ -131,3 +131,13 @@ def test_labels_can_be_left_out_and_no_case_is_refused(cached):
         CropSampler(cached, [], (4, 4, 4))
     with pytest.raises(DataError, match="'nobody' is not in the cache"):
         CropSampler(cached, ["nobody"], (4, 4, 4))
+
+
+def test_cases_are_as_likely_as_their_weights(cached):
+    ids = sorted(cached.case_ids)[:3]
+    sampler = CropSampler(cached, ids, (4, 4, 4), weights=[2.0, 0.0, 6.0])
+    drawn = sampler.sample(400, generator()).drawn
+    counts = [drawn.count(case_id) for case_id in ids]
+    assert counts[1] == 0
+    assert 70 < counts[0] < 130
+    assert sum(counts) == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 
 import torch
@@ -21,7 +22,8 @@ class Batches:
     """Draws batches with replacement, so that any budget fills any batch.
 
     Segmentation: a share of the crops is centred on a structure; labels are voxels.
-    Classification: crops lie anywhere in the volume; labels are the cases' classes.
+    Classification: crops lie anywhere in the volume; labels are the cases' classes, each
+    as likely as the others where the protocol is `balanced`.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Batches:
         self._sampler = CropSampler(
             data.cached, ids, crop, protocol.foreground if self._voxels else 0.0,
             labels=self._voxels,
+            weights=_balancing(data, ids) if protocol.balanced else None,
         )  # fmt: skip
         self._spacing = _least_equal(data, ids)
         self.generators = {
@@ -64,6 +67,13 @@ class Batches:
             classes = [self._data.target(case_id) for case_id in crops.case_ids]
             labels = torch.tensor(classes, device=self._device)
         return images, labels, crops.drawn
+
+
+def _balancing(data: TaskData, ids: list[str]) -> list[float]:
+    """Return weights of cases with which every class that is there is drawn equally."""
+    classes = [data.target(case_id) for case_id in ids]
+    counts = Counter(classes)
+    return [1 / counts[each] for each in classes]
 
 
 def _least_equal(data: TaskData, ids: list[str]) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """Fine-tuning: decoder or head trained together with the encoder (METHODS 2.1, 2.6).
 
-A fixed number of steps whatever the label budget. The weights of the best validation
-are what is kept; validation looks at whole volumes, never at augmented crops.
+A fixed number of steps whatever the label budget, unless the settings ask for epochs or
+for an early stop. The weights of the best validation are what is kept; validation looks
+at whole volumes, never at augmented crops.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from ..inference import Windows, sliding_window
 from ..keep import LAST, keep_of
 from ..networks import Model, TaskShape
 from ..node import Node
-from ..optimise import BestState, trainable
+from ..optimise import BestState, Schedule, trainable
+from ..patience import Patience
 from ..predictor import Labels
 from ..training import Objective, Training
 from .batches import Batches, case_image
@@ -60,6 +62,7 @@ def finetune(node: Node) -> None:
     shape = shape_of(node.identity["settings"])
     data = node.data()
     train, val = (data.check(node.where["cases"][side]) for side in ("train", "val"))
+    protocol = protocol.on(len(train))
     network = build_network(node, shape)
     if protocol.freeze == "encoder":
         network.freeze_encoder()
@@ -95,10 +98,15 @@ def _train(
     best = BestState()
     trained = ranks.parallel(network)
     network.train()
+    patience = Patience(
+        curves, plateau=protocol.plateau, early_stop=protocol.early_stop
+    )
+    falling = protocol.plateau is not None
+    schedule = Schedule(plateau=patience.share if falling else None)
     training = Training(
         node, network, trained, protocol,
         encoder=network.encoder, generators=batches.generators, curves=curves,
-        best=best,
+        best=best, optimiser=protocol.optimiser, schedule=schedule,
     )  # fmt: skip
 
     def objective(step: int) -> Objective:  # noqa: ARG001 - every step is alike
@@ -113,7 +121,7 @@ def _train(
             best.offer(network, done, score=found.score, loss=found.loss)
             network.train()
 
-    training.run(objective, after_step)
+    training.run(objective, after_step, patience.is_over)
     return best
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..budget import TaskKind
 from ..doublings import doublings
+from ..optimiser import Optimiser, OptimiserSettings
 from ..task import TaskSpec, Tier
 from ..training import Precision
 from .settings import ProtocolSettings
 
 WindowWeights = Literal["constant", "gaussian"]
 WindowPadding = Literal["zero", "edge"]
+
+
+_UNBALANCED = "balanced is about the classes of a classification: remove it"
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Finetune(ProtocolSettings):
@@ -62,6 +70,37 @@ class Finetune(ProtocolSettings):
         "zero", exclude=True, description="around volumes smaller than a window, test"
     )
 
+    # What is not used is no part of a key.
+    optimiser: Optimiser = Field(
+        OptimiserSettings(), exclude_if=lambda own: own == OptimiserSettings()
+    )
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=_is_none,
+        description="passes over the training cases in place of `steps`, each with a "
+        "validation at its end; METHODS 2.6: 1000, 2.7: 30 to 50",
+    )
+    plateau: int | None = Field(
+        None,
+        ge=0,
+        exclude_if=_is_none,
+        description="validations in a row, none the best so far, that the rate outlasts; "
+        "at one more it falls to a tenth. In place of the cosine; METHODS 2.7: 5",
+    )
+    early_stop: int | None = Field(
+        None,
+        ge=1,
+        exclude_if=_is_none,
+        description="validations in a row, none the best so far, that end the training; "
+        "METHODS 2.7: 10",
+    )
+    balanced: bool = Field(
+        default=False,
+        exclude_if=lambda balanced: not balanced,
+        description="draw each class of a classification equally often (METHODS 2.7)",
+    )
+
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {"steps": 5, "batch": 2, "lr": 1e-3, "warmup": 1, "val_every": 5},
         "small": {"steps": 300, "batch": 2, "lr": 1e-3, "warmup": 20, "val_every": 100},
@@ -74,11 +113,19 @@ class Finetune(ProtocolSettings):
         },
     }
 
+    @model_validator(mode="after")
+    def _has_classes(self) -> Self:
+        if self.balanced and "classification" not in self.kinds:
+            raise ValueError(_UNBALANCED)
+        return self
+
     def unfit(
         self, encoder: Mapping[str, Any], task: TaskSpec, crop: tuple[int, ...]
     ) -> str | None:
         """Return why no convolutional decoder fits the encoder, for a segmentation."""
         del crop
+        if task.kind == "segmentation" and self.balanced:
+            return _UNBALANCED
         if task.kind != "segmentation" or encoder["kind"] != "vit":
             return None
         try:
@@ -86,6 +133,14 @@ class Finetune(ProtocolSettings):
         except ValueError as error:
             return str(error)
         return None
+
+    def on(self, cases: int) -> Self:
+        """Return these settings with the steps that `epochs` of so many cases take."""
+        if self.epochs is None:
+            return self
+        per_epoch = -(-cases // self.batch)
+        steps = self.epochs * per_epoch
+        return self.model_copy(update={"steps": steps, "val_every": per_epoch})
 
     @property
     def trains_all(self) -> bool:
