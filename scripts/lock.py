@@ -26,7 +26,7 @@ def main() -> int:
         report = Path(folder) / "report.json"
         command = [
             sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed",
-            "--quiet", "--report", str(report), *PINNED, f"{ROOT}[dev,nnunet]",
+            "--quiet", "--report", str(report), *PINNED, f"{ROOT}[dev,nnunet,cluster]",
         ]  # fmt: skip
         subprocess.run(command, check=True)
         installs = json.loads(report.read_text())["install"]

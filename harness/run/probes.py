@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..nn.centres import Centres
 from ..nn.channels import together
 from ..nn.features import Layer
 from ..nn.heads import LinearHead
@@ -68,6 +69,16 @@ class NeighbourProbe(Probe):
             self.width, count, shape.classes, k=k,
             temperature=float(shape.protocol["temperature"]),
         )  # fmt: skip
+
+
+class CentreProbe(Probe):
+    """The head knows where each class lies; nothing is trained."""
+
+    head: Centres
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__(shape, streams)
+        self.head = Centres(self.width, shape.classes)
 
 
 def mean_token(layer: Layer, separate: int) -> Tensor:

@@ -59,14 +59,19 @@ class ProbePredictor:
         network, shape = load_model(node.store, str(node.identity["inputs"][ADAPT]))
         assert isinstance(network, Probe)
         assert isinstance(shape, Shape)
+        self.shape = shape
         self._probe = network.to(node.device)
         self._vectors = FrozenVectors(node, data, network, shape)
         self._device = node.device
 
+    def vectors(self, ids: Sequence[str]) -> ImageVectors:
+        """Return the vectors of cases, in this order."""
+        return self._vectors.of(ids)
+
     @torch.no_grad()
     def class_scores(self, ids: Sequence[str]) -> Tensor:
         """See Predictor."""
-        found = self._vectors.of(ids)
+        found = self.vectors(ids)
         x = found.joined(self._probe.blocks, average=self._probe.average)
         logits: Tensor = self._probe.head(x.to(self._device))
         return logits.cpu().double().softmax(dim=1)

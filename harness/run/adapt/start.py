@@ -28,13 +28,14 @@ from ..networks import (
     TaskShape,
 )
 from ..node import Node
-from ..probes import LinearProbe, NeighbourProbe
+from ..probes import CentreProbe, LinearProbe, NeighbourProbe
 from ..streams import Streams
 
 INPUT = "encoder"  # the role of the pretrain node among an adapt node's inputs
 _OWN: dict[str, Callable[..., Adapted]] = {
     "linear_probe": LinearProbe,
     "knn": NeighbourProbe,
+    "cluster": CentreProbe,
     "linear_decoder": LinearSegmenter,
     "frozen_adapter": AdapterSegmenter,
 }

@@ -5,6 +5,7 @@ harness/run/adapt/<name>.py does the work of the protocol <name>.
 
 from __future__ import annotations
 
+from .cluster import Cluster
 from .finetune import Finetune
 from .frozen_adapter import FrozenAdapter
 from .knn import Knn
@@ -16,6 +17,7 @@ __all__ = [
     "EVALUATE_VERSION",
     "PRETRAIN_VERSION",
     "PROTOCOLS",
+    "Cluster",
     "Finetune",
     "FrozenAdapter",
     "Knn",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 PROTOCOLS: dict[str, type[ProtocolSettings]] = {
+    "cluster": Cluster,
     "finetune": Finetune,
     "frozen_adapter": FrozenAdapter,
     "knn": Knn,
