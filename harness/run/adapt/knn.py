@@ -15,7 +15,7 @@ from ..networks import Adapted, Shape
 from ..node import Node
 from ..probes import NeighbourProbe
 from .implementation import Implementation
-from .probe import ProbePredictor, sides, validation
+from .probe import ProbePredictor, keep_gap, sides, validation
 from .start import build_network, protocol_of, save_model
 
 
@@ -73,4 +73,4 @@ def _write_scores(
     write_table(node.attempt.path("features.parquet"), build("features", columns))
 
 
-IMPLEMENTATION = Implementation(knn, ProbePredictor)
+IMPLEMENTATION = Implementation(knn, ProbePredictor, keeps=keep_gap)

@@ -16,17 +16,19 @@ import torch
 from torch import Tensor
 
 from ...nn.heads import LinearHead
+from ...schema.errors import DataError
 from ...schema.protocols import LinearProbe
 from ...store.tables import build, write_table
 from ..curves import Curves
 from ..networks import Adapted, Shape
 from ..node import Node
-from ..optimise import Diverged, trainable
+from ..optimise import Diverged
+from ..outputs import named_output
 from ..probes import LinearProbe as Network
 from .heads import Descent, Heads, train_heads
 from .implementation import Implementation
-from .probe import ProbePredictor, Side, sides, validation
-from .start import build_network, protocol_of, save_model, streams_of
+from .probe import ProbePredictor, keep_gap, sides, validation
+from .start import INPUT, build_network, protocol_of, save_model, streams_of
 from .vectors import ImageVectors
 
 _SMALLEST_STD = 1e-6  # a feature that never varies stays at 0
@@ -69,17 +71,19 @@ def linear_probe(node: Node) -> None:
     descent = Descent(
         protocol.steps, protocol.batch, protocol.momentum, protocol.weight_decay
     )
+    code = _code(node, protocol, network)
     trained: dict[Input, tuple[Heads, Scale]] = {}
     points: list[Point] = []
     for each in inputs(protocol, has_class=network.encoder.ends_with_class):
-        x = each.of(train.vectors)
+        x, unseen = (code.of(each.of(side.vectors)) for side in (train, val))
         scale = Scale.fitted(x) if protocol.standardise else Scale.none(x)
         heads = train_heads(
             scale(x), train.y, shape.classes, protocol.rates, descent,
             init=streams.rng("head"), order=streams.rng("order"),
         )  # fmt: skip
         trained[each] = heads, scale
-        points += _points(each, protocol.rates, heads, scale, train, val)
+        scored = (scale(x), train.y), (scale(unseen), val.y)
+        points += _points(each, protocol.rates, heads, *scored)
     best = _best(points)
     node.log(f"kept {best.input}, learning rate {best.lr:g}, of {len(points)} heads")
     heads, scale = trained[best.input]
@@ -87,8 +91,9 @@ def linear_probe(node: Node) -> None:
     network = build_network(node, shape, **chosen)
     assert isinstance(network, Network)
     number = protocol.rates.index(best.lr)
-    _fold_in(network.head, heads, number, scale)
-    node.attempt.note(trainable_params=trainable(network), n_train=len(train.y))
+    _fold_in(network.head, heads, number, scale, code)
+    layer = heads.weight[number].numel() + heads.bias[number].numel()
+    node.attempt.note(trainable_params=layer, n_train=len(train.y))
     _write_curves(node, protocol, heads.losses[:, number], best, len(train.y))
     _write_grid(node, points, len(train.y), len(val.y))
     save_model(node, network, lr=best.lr, chosen=chosen)
@@ -96,7 +101,7 @@ def linear_probe(node: Node) -> None:
 
 def inputs(protocol: LinearProbe, *, has_class: bool) -> list[Input]:
     """Return what heads are to see; without a class token the mean is in already."""
-    averages = protocol.average if has_class else (False,)
+    averages = protocol.average if has_class and protocol.output is None else (False,)
     return [Input(n, average) for n in protocol.joined for average in averages]
 
 
@@ -122,16 +127,50 @@ class Scale(NamedTuple):
         return (x - self.mean) / self.std
 
 
+class Code(NamedTuple):
+    """A linear map of image vectors to what heads see; None: the vectors themselves."""
+
+    matrix: Tensor | None
+    shift: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return the codes (n, O) of vectors (n, C)."""
+        return x if self.matrix is None else x @ self.matrix.T + self.shift
+
+
+def _code(node: Node, protocol: LinearProbe, network: Adapted) -> Code:
+    """Return the named output of the method; of channels that pass alone, of each.
+
+    Raises DataError where the method keeps none of that name.
+    """
+    if protocol.output is None:
+        return Code(None, torch.zeros(()))
+    source = node.identity["inputs"].get(INPUT)
+    if source is None:
+        msg = (
+            f"output {protocol.output!r}: this method is not pretrained, so it keeps no "
+            "head: say which protocols it is run with ('protocols: [..]')"
+        )
+        raise DataError(msg)
+    head = named_output(node.store, str(source), protocol.output)
+    alone = [head.weight.detach()] * network.separate
+    matrix: Tensor = torch.block_diag(*alone)  # type: ignore[no-untyped-call]
+    shift = torch.zeros(len(head.weight)) if head.bias is None else head.bias.detach()
+    return Code(matrix, shift.repeat(network.separate))
+
+
+Cases = tuple[Tensor, Tensor]  # what heads see (n, C), and classes (n,)
+
+
 def _points(
-    each: Input, rates: tuple[float, ...], heads: Heads, scale: Scale,
-    train: Side, val: Side,
-) -> list[Point]:  # fmt: skip
+    each: Input, rates: tuple[float, ...], heads: Heads, train: Cases, val: Cases
+) -> list[Point]:
     """Score the heads of one input on both sides."""
-    seen, unseen = (heads.logits(scale(each.of(side.vectors))) for side in (train, val))
+    seen, unseen = (heads.logits(x) for x, _ in (train, val))
     points = []
     for number, lr in enumerate(rates):
-        score, loss = validation(unseen[number], val.y)
-        fitted, _ = validation(seen[number], train.y)
+        score, loss = validation(unseen[number], val[1])
+        fitted, _ = validation(seen[number], train[1])
         points.append(Point(each, lr, score, loss, fitted))
     return points
 
@@ -154,10 +193,15 @@ def _best(points: list[Point]) -> Point:
     return best
 
 
-def _fold_in(head: LinearHead, heads: Heads, number: int, scale: Scale) -> None:
-    """Give `head` the chosen layer for features that are not standardised."""
+def _fold_in(
+    head: LinearHead, heads: Heads, number: int, scale: Scale, code: Code
+) -> None:
+    """Give `head` the chosen layer for image vectors as they are."""
     weight = heads.weight[number].double() / scale.std.double()
     bias = heads.bias[number].double() - weight @ scale.mean.double()
+    if code.matrix is not None:
+        bias += weight @ code.shift.double()
+        weight = weight @ code.matrix.double()
     with torch.no_grad():
         head.linear.weight.copy_(weight)
         head.linear.bias.copy_(bias)
@@ -196,4 +240,4 @@ def _write_grid(node: Node, points: list[Point], n_train: int, n_val: int) -> No
     write_table(node.attempt.path("features.parquet"), build("features", columns))
 
 
-IMPLEMENTATION = Implementation(linear_probe, ProbePredictor)
+IMPLEMENTATION = Implementation(linear_probe, ProbePredictor, keeps=keep_gap)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...metrics.classification import auc
+from ...store.tables import build, write_table
 from ..data import TaskData
 from ..networks import Adapted, Shape
 from ..node import Node
-from ..predictor import Labels
+from ..predictor import Labels, Predictor
 from ..probes import Probe
 from .predict import ADAPT
 from .start import load_model
@@ -80,3 +83,26 @@ class ProbePredictor:
         """See Predictor; a probe classifies images, not voxels."""
         msg = f"a probe has no labels for the voxels of {case_id}"
         raise TypeError(msg)
+
+
+def keep_gap(node: Node, data: TaskData, predictor: Predictor) -> None:
+    """Write the AUC of validation and of test beside each other, in features.parquet.
+
+    What selection has looked at is too good by as much as their difference, on average;
+    METHODS 2.5 asks for it, since there are few validation cases.
+    """
+    rows = []
+    for side in ("val", "test"):
+        ids = data.check(node.where["cases"][side])
+        y = np.array([data.target(each) for each in ids])
+        found = auc(y, predictor.class_scores(ids).numpy()).value if ids else None
+        rows.append((f"{side} auc", found, len(ids)))
+    (_, val, _), (_, test, n) = rows
+    gap = None if val is None or test is None else val - test
+    rows.append(("val - test auc", gap, n))
+    quantity, value, count = zip(*rows, strict=True)
+    columns: dict[str, Any] = {
+        "key": [node.key] * len(rows), "layer": ["head"] * len(rows),
+        "quantity": quantity, "value": value, "n": count,
+    }  # fmt: skip
+    write_table(node.attempt.path("features.parquet"), build("features", columns))

@@ -60,6 +60,13 @@ class LinearProbe(ProtocolSettings):
         description="features by mean and deviation of the training cases, since their "
         "scales differ between encoders; chosen here, 3DINO has them as they are",
     )
+    output: str | None = Field(
+        None,
+        exclude_if=lambda name: name is None,  # what is not used is no part of a key
+        description="a linear head that the method keeps by this name, such as "
+        "'contrast': its codes are the only input, and the rates the only grid "
+        "(METHODS 2.5, Swin)",
+    )
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
 
@@ -88,6 +95,8 @@ class LinearProbe(ProtocolSettings):
     @property
     def joined(self) -> tuple[int, ...]:
         """How many of the last layers are joined, at each point of the grid."""
+        if self.output is not None:
+            return (1,)
         return CODE_BLOCKS if self.code_grid else self.blocks
 
     def unfit(

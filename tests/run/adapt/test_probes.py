@@ -1,14 +1,17 @@
 """Protocols linear_probe and knn from a plan to scores, and the vectors they share."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from harness.metrics.classification import auc
 from harness.run.adapt import vectors
 from harness.run.adapt.linear_probe import Input, inputs
 from harness.run.adapt.start import load_model
+from harness.run.outputs import named_output
 from harness.schema.errors import Exit
 from harness.schema.protocols import LinearProbe
 from harness.schema.protocols.linear_probe import CODE_RATES
@@ -98,6 +101,73 @@ def test_the_grid_is_kept_with_both_sides(tiny):
     assert set(zip(curves.split, curves.quantity, strict=True)) == {
         ("train", "loss"), ("val", "score"), ("val", "loss"),
     }  # fmt: skip
+
+
+def test_validation_and_test_stand_beside_each_other(tiny):
+    plan = tiny.plan(protocols="{knn: {k: [1]}}", tasks="{nodules: }")
+    assert tiny.run(tiny.nodes(plan)) == Exit.DONE
+    (cell,) = plan.cells
+    table = tiny.table(cell.evaluate_key, "features").set_index("quantity")
+    rows = tiny.table(cell.evaluate_key, "predictions")
+    for side in ("val", "test"):
+        own = rows[rows.split == side]
+        want = auc(own.y_true.to_numpy(), np.stack(own.scores)).value
+        assert table.value[f"{side} auc"] == pytest.approx(want)
+        assert table.n[f"{side} auc"] == len(own)
+    assert table.value["val - test auc"] == pytest.approx(
+        table.value["val auc"] - table.value["test auc"]
+    )
+
+
+TANG = (
+    "swin_unetr: {steps: 1, batch: 2, crop: [16, 16, 16], region: [20, 20, 20]},"
+    " random: {protocols: [knn]}"
+)
+CODES = "{linear_probe: {steps: 3, output: %s}, knn: {k: [1]}}"
+
+
+@pytest.fixture
+def tang(tiny):
+    for name in ("swin_unetr.py",):
+        source = Path(__file__).resolve().parents[3] / "methods" / name
+        tiny.bench.add(f"methods/{name}", source.read_text())
+    return tiny
+
+
+def test_a_head_that_the_method_keeps_is_probed(tang):
+    plan = tang.plan(TANG, protocols=CODES % "contrast", tasks="{nodules: }")
+    assert tang.run(tang.nodes(plan)) == Exit.DONE
+    cell = next(each for each in plan.cells if each.protocol == "linear_probe")
+    grid = tang.table(cell.adapt_key, "features")
+    assert set(grid.layer) == {"blocks=1"}
+    code = named_output(tang.store, cell.encoders[0], "contrast")
+    run = tang.store.manifest(cell.adapt_key).run
+    assert run["trainable_params"] == 2 * code.out_features + 2
+    # Folded into one layer on image vectors: its rows are combinations of the code's.
+    network, _ = load_model(tang.store, cell.adapt_key)
+    rows = network.head.linear.weight.double()
+    basis = code.weight.detach().double()
+    assert code.out_features < code.in_features
+    solved = torch.linalg.lstsq(basis.T, rows.T).solution
+    assert torch.allclose(basis.T @ solved, rows.T, atol=1e-6)
+    predictions = tang.table(cell.evaluate_key, "predictions")
+    assert np.stack(predictions.scores).sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("methods", "name", "sentence"),
+    [
+        (TANG, "contrasts", "has no output 'contrasts': it has contrast."),
+        ("random: ", "contrast", "this method is not pretrained, so it keeps no head"),
+    ],
+)
+def test_a_head_that_is_not_kept_is_told(tang, methods, name, sentence):
+    plan = tang.plan(methods, protocols=CODES % name, tasks="{nodules: }")
+    assert tang.run(tang.nodes(plan)) == Exit.FAILED
+    cell = next(each for each in plan.cells if each.protocol == "linear_probe")
+    record = tang.last(cell.adapt_key)
+    assert record["error_class"] == "data"
+    assert sentence in record["message"]
 
 
 def test_the_scores_of_every_k_are_kept(tiny):
