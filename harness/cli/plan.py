@@ -54,6 +54,11 @@ def plan(args: argparse.Namespace) -> Exit:
         )
     if document["waiting"]:
         say(f"  {counted(document['waiting'], 'cell')} wait for a pretraining")
+    if document["analyses"]:
+        say(
+            f"  {document['analyses']:,} analyses of these cells, "
+            f"{document['analyses_todo']:,} to do"
+        )
     if document["missing_nodes"]:
         say(f"  cost: about {_in_words(found.cost())}")
     if args.cost:

@@ -51,7 +51,7 @@ def _look(args: argparse.Namespace, ask: Ask | None = None) -> tuple[Status, lis
     matrix = open_matrix(args)
     store = open_store(args, matrix)
     plan = make_plan(matrix, store)
-    found = look(plan.cells, store, ask, plan.pretrainings)
+    found = look(plan.cells, store, ask, plan.pretrainings, plan.analyses)
     notes = [
         f"{text}" if count == 1 else f"{text} ({count:,} results)"
         for text, count in found.warnings.items()

@@ -39,7 +39,7 @@ def find_cell(args: argparse.Namespace) -> tuple[Target, Store, dict[str, str]]:
     matrix = open_matrix(args)
     store = open_store(args, matrix)
     plan = make_plan(matrix, store)
-    target = find(plan.cells, plan.pretrainings, " ".join(args.cell))
+    target = find(plan.cells, plan.pretrainings, " ".join(args.cell), plan.analyses)
     return target, store, stages_of(plan.pretrainings)
 
 

@@ -16,6 +16,7 @@ from ..registry.yamlwords import brief
 from ..schema.errors import Mistakes, UserError
 from ..schema.style import style
 from ..schema.task import Tier
+from .analyses import resolve_analyses
 from .budgets import read_budgets
 from .claims import Names, read_claims
 from .clusters import check_shared
@@ -62,6 +63,7 @@ def load(
     methods = resolve_methods(document, file, content, corpora, tasks)
     methods = at_fractions(document, methods, file.corpus_fractions)
     claims = read_claims(document, file.claims, Names.of(file, tasks))
+    analyses = resolve_analyses(document, file, methods, tasks)
     _check_style(document, file)
     if document.mistakes:
         raise Mistakes(document.mistakes)
@@ -85,6 +87,7 @@ def load(
         keep=file.keep,
         claims=claims,
         style=file.style,
+        analyses=tuple(analyses),
     )
     check_fits(document, matrix)
     _check_size(document, matrix)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ..registry.content import Content
 from ..registry.weights import Weights
+from ..schema.analyses import AnalysisSettings
 from ..schema.budget import LabelBudget, TaskKind
 from ..schema.claims import StatedClaim
 from ..schema.corpus import CorpusSource, CorpusSpec
@@ -149,6 +150,32 @@ class TaskEntry:
 
 
 @dataclass(frozen=True)
+class AnalysisEntry:
+    """One entry under analyses: `base` is the analysis that it sets.
+
+    methods, tasks, protocols, budgets: the cells it looks at; None: all.
+    """
+
+    name: str
+    base: str
+    settings: AnalysisSettings
+    methods: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
+    protocols: frozenset[str] | None = None
+    budgets: frozenset[str] | None = None
+
+    def takes(self, method: str, task: str, protocol: str, budget: str) -> bool:
+        """Tell whether the analysis looks at cells of this kind."""
+        asked = (
+            (self.methods, method),
+            (self.tasks, task),
+            (self.protocols, protocol),
+            (self.budgets, budget),
+        )
+        return all(names is None or name in names for names, name in asked)
+
+
+@dataclass(frozen=True)
 class Matrix:
     """Methods x tasks x protocols x budgets x folds x seeds, filters applied.
 
@@ -179,6 +206,7 @@ class Matrix:
     clusters: Mapping[str, Profile] = field(default_factory=dict)
     claims: tuple[StatedClaim, ...] = ()
     style: str | None = None
+    analyses: tuple[AnalysisEntry, ...] = ()
 
     def pretraining_seeds_of(
         self, method: MethodEntry, seed: int

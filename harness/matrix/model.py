@@ -97,6 +97,7 @@ class BenchmarkFile(Closed):
     methods: Named = Field(default_factory=dict)
     protocols: Named = Field(default_factory=dict)
     tasks: Named = Field(default_factory=dict)
+    analyses: Named = Field(default_factory=dict)
     label_budgets: Annotated[
         tuple[Any, ...], BeforeValidator(_listed), Field(max_length=MAX_LIST)
     ] = ("100%",)

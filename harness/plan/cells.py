@@ -79,17 +79,45 @@ class Pretraining(NamedTuple):
         return f"pretrain {self.method} seed {self.seed}"
 
 
+class Analysis(NamedTuple):
+    """One analysis: of the network of one cell, or of two that it compares.
+
+    name: the entry of the benchmark file; against: in which label the second cell
+    differs, as 'label_budget=100%'.
+    """
+
+    key: str
+    name: str
+    base: str
+    cells: tuple[Cell, ...]
+    against: str | None = None
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Inputs of the node: `adapt`, or `adapt.0` and `adapt.1`."""
+        keys = [cell.adapt_key for cell in self.cells]
+        if len(keys) == 1:
+            return {"adapt": keys[0]}
+        return {f"adapt.{number}": key for number, key in enumerate(keys)}
+
+    @property
+    def label(self) -> str:
+        """The analysis in words, for people."""
+        against = f" against {self.against}" if self.against else ""
+        return f"{self.name} of {self.cells[0].label}{against}"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one worker executes: missing nodes of a pretraining or a cell, in order.
+    """What one worker executes: missing nodes of one kind, in order.
 
-    name: first 16 digits of the pretrain node or of the evaluate node; after: keys of
-    the pretrainings that must be published first; label: for people; method, task: what
-    resource profiles tell jobs apart by (a pretraining has no task).
+    name: first 16 digits of the pretrain node, the evaluate node or the analyse node;
+    after: keys of the nodes that must be published first; label: for people; method,
+    task: what resource profiles tell jobs apart by (a pretraining has no task).
     """
 
     name: str
-    kind: Literal["pretrain", "cell"]
+    kind: Literal["pretrain", "cell", "analyse"]
     nodes: tuple[str, ...]
     after: tuple[str, ...]
     label: str

@@ -189,12 +189,16 @@ def _one(past: Past, matrix: Matrix, likeness: Likeness) -> Cost:
         return Cost(1, 0, seconds / 3600, gpu_hours, size)
     hours = _stated_seconds(matrix, likeness) / 3600
     gpu_hours = hours if matrix.tier in ON_GPU else 0.0
-    size = NODE_BYTES[matrix.tier] if likeness.kind != "evaluate" else 10**5
+    size = (
+        NODE_BYTES[matrix.tier]
+        if likeness.kind not in ("evaluate", "analyse")
+        else 10**5
+    )
     return Cost(1, 1, hours, gpu_hours, size)
 
 
 def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
-    if likeness.kind == "evaluate":
+    if likeness.kind in ("evaluate", "analyse"):
         (task,) = (one for one in matrix.tasks if one.name == likeness.task)
         return CASE_S[matrix.tier] * task.spec.cases / 5  # a fifth is for the test
     if likeness.kind == "pretrain":

@@ -11,7 +11,7 @@ from ..schema.errors import UserError, nearest
 from ..schema.identity import short
 
 if TYPE_CHECKING:
-    from .cells import Cell, Pretraining
+    from .cells import Analysis, Cell, Pretraining
 
 SHOWN = 5  # cells that are listed where several fit
 _KEY = re.compile(r"[0-9a-f]{4,64}")
@@ -51,6 +51,13 @@ class Target:
         found = words | {"pretrain", f"seed={one.seed}"}
         return cls(one.key, one.label, (one.key,), one.init, found)
 
+    @classmethod
+    def of_analysis(cls, one: Analysis) -> Target:
+        """Return an analysis as a target: words of its cell, and its own name."""
+        own = {one.name, f"analysis={one.name}", one.against or one.name}
+        words = cls.of_cell(one.cells[0]).words | own
+        return cls(one.key, one.label, (one.key,), None, words)
+
 
 def _words(fields: Mapping[str, object], bare: Sequence[str]) -> frozenset[str]:
     """Return 'field=value' of every field, and the values alone of those in `bare`."""
@@ -59,21 +66,29 @@ def _words(fields: Mapping[str, object], bare: Sequence[str]) -> frozenset[str]:
 
 
 def find(
-    cells: Iterable[Cell], pretrainings: Mapping[str, Pretraining], text: str
+    cells: Iterable[Cell],
+    pretrainings: Mapping[str, Pretraining],
+    text: str,
+    analyses: Sequence[Analysis] = (),
 ) -> Target:
     """Return the one target that `text` fits.
 
     text: the first digits (4 or more) of a key of any of its nodes, or words such as
     'smit organs finetune 5-shot seed=0' or 'method=smit,task=organs'; a pretraining is
-    'pretrain smit'. Raises UserError, which lists what fits, unless exactly one does.
+    'pretrain smit', an analysis has its name among the words. Raises UserError, which
+    lists what fits, unless exactly one does.
     """
     targets = [Target.of_pretraining(one) for one in pretrainings.values()]
     targets += [Target.of_cell(cell) for cell in cells]
     if _KEY.fullmatch(text):
-        fitting = [t for t in targets if any(key.startswith(text) for key in t.nodes)]
+        every = [*targets, *map(Target.of_analysis, analyses)]
+        fitting = [t for t in every if any(key.startswith(text) for key in t.nodes)]
         if fitting:
             return _only(fitting, text)
     words = _split(text)
+    named = {one.name for one in analyses} & words
+    if named:
+        targets = [Target.of_analysis(one) for one in analyses if one.name in named]
     fitting = [target for target in targets if words and words <= target.words]
     if not fitting:
         raise UserError(_unknown(targets, words, text))

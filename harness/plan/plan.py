@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..matrix.matrix import Matrix
 from ..schema.errors import DataError
 from ..schema.identity import short
+from .analyses import analyses
 from .build import Keys
 from .cells import Cell, Job, Pretraining
 from .cost import Cost, Likeness, Past, Row, nodes_of, table
@@ -40,7 +41,8 @@ class Plan:
     pretrainings: the distinct ones of all cells, by key; missing_data: task, or method
     whose weights are missing -> why; left_out: source that a corpus does without -> why;
     published: {key: manifest} as of the planning; overlaps: which cells meet patients
-    whose labels their method has seen;
+    whose labels their method has seen; analyses: what is measured on cells beside their
+    scores; analyses_todo: those that are not published;
     unpublished: keys of the pretrainings that a cell still waits for.
     """
 
@@ -57,6 +59,7 @@ class Plan:
             each.key: each for each in keys.pretrainings.values()
         }
         self.left_out: Mapping[str, str] = self._data.left_out
+        self.analyses = tuple(analyses(matrix, self._parts, self.cells))
         self.missing_data: Mapping[str, str] = {
             **self._data.missing,
             **missing_weights(matrix),
@@ -71,10 +74,19 @@ class Plan:
                 self.todo.append(cell)
                 if _is_whole(published.get(cell.adapt_key)):
                     self._adapted.add(cell.adapt_key)
+        self.analyses_todo = [a for a in self.analyses if a.key not in published]
+        # Networks that analyses wait for, though their cells are done.
+        self._wanted = {
+            cell.adapt_key: cell
+            for each in self.analyses_todo
+            for cell in each.cells
+            if cell.evaluate_key in published
+            and not _is_whole(published.get(cell.adapt_key))
+        }
         self.pretrained = {key for key in self.pretrainings if key in published}
         self.unpublished = {
             key
-            for cell in self.todo
+            for cell in (*self.todo, *self._wanted.values())
             if cell.adapt_key not in self._adapted
             for key in cell.encoders
             if key not in self.pretrained
@@ -99,7 +111,7 @@ class Plan:
         """
         if self.missing_data:
             raise DataError(" ".join(self.missing_data.values()))
-        return [*self._pretrain_jobs(), *self._cell_jobs()]
+        return [*self._pretrain_jobs(), *self._cell_jobs(), *self._analyse_jobs()]
 
     def _pretrain_jobs(self) -> Iterable[Job]:
         for each in self.pretrainings.values():
@@ -114,6 +126,8 @@ class Plan:
         grouped: dict[str, list[Cell]] = {}
         for cell in self.todo:
             grouped.setdefault(cell.adapt_key, []).append(cell)
+        for adapt_key, cell in self._wanted.items():
+            grouped.setdefault(adapt_key, [cell])
         for adapt_key, cells in grouped.items():
             first = cells[0]
             nodes = () if adapt_key in self._adapted else (adapt_key,)
@@ -131,6 +145,16 @@ class Plan:
                 task=first.task,
             )
 
+    def _analyse_jobs(self) -> Iterable[Job]:
+        waits = {cell.adapt_key for cell in self.todo} - self._adapted | {*self._wanted}
+        for each in self.analyses_todo:
+            first = each.cells[0]
+            after = tuple(key for key in each.inputs.values() if key in waits)
+            yield Job(
+                short(each.key), "analyse", (each.key,), after, each.label, "cell",
+                first.method, first.task,
+            )  # fmt: skip
+
     @cached_property
     def _specs(self) -> Specs:
         return Specs(
@@ -140,6 +164,7 @@ class Plan:
             self.cells,
             self.pretrainings,
             self.overlaps,
+            self.analyses,
         )
 
     def spec(self, key: str) -> dict[str, Any]:
@@ -203,6 +228,10 @@ class Plan:
             if cell.adapt_key not in self._adapted:
                 nodes[cell.adapt_key] = Likeness("adapt", *like)
             nodes[cell.evaluate_key] = Likeness("evaluate", *like)
+        for each in self.analyses_todo:
+            first = each.cells[0]
+            like = (first.method, first.task, first.protocol)
+            nodes[each.key] = Likeness("analyse", *like)
         return [*found, *nodes.items()]
 
     def to_json(self) -> dict[str, Any]:
@@ -223,6 +252,8 @@ class Plan:
             "pretrainings_done": len(self.pretrained),
             "pretrainings_todo": len(self.unpublished),
             "naive_pretrainings": self.naive_pretrainings,
+            "analyses": len(self.analyses),
+            "analyses_todo": len(self.analyses_todo),
             "missing_nodes": len(self.missing),
             "missing_data": dict(self.missing_data),
             "notes": self.notes(),

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..matrix.matrix import Matrix, MethodEntry
+from ..schema.identity import digest
 from ..schema.protocols import EVALUATE_VERSION
-from .cells import Cell, Pretraining
+from .cells import Analysis, Cell, Pretraining
 from .data import Data
-from .identities import Parts, identity
+from .identities import Part, Parts, identity
 from .overlap import Overlaps
 
 
@@ -24,12 +25,15 @@ class Specs:
         cells: Sequence[Cell],
         pretrainings: Mapping[str, Pretraining],
         overlaps: Overlaps,
+        analyses: Sequence[Analysis] = (),
     ) -> None:
         self.matrix = matrix
         self.data = data
         self.parts = parts
         self.pretrainings = pretrainings
         self.overlaps = overlaps
+        self.analyses = {each.key: each for each in analyses}
+        self.entries = {entry.name: entry for entry in matrix.analyses}
         self.methods = matrix.stages
         self.tasks = {task.name: task for task in matrix.tasks}
         self.budgets = {
@@ -47,6 +51,8 @@ class Specs:
             return self._pretrain(self.pretrainings[key])
         if key in self.adapts:
             return self._adapt(self.adapts[key])
+        if key in self.analyses:
+            return self._analyse(self.analyses[key])
         return self._evaluate(self.evaluates[key])
 
     def tasks_of(self, key: str) -> tuple[str, ...]:
@@ -56,6 +62,8 @@ class Specs:
             if corpus is None:
                 return ()
             return tuple(name for name, _ in self.data.corpus(corpus))
+        if key in self.analyses:
+            return (self.analyses[key].cells[0].task,)
         cell = self.adapts.get(key) or self.evaluates[key]
         return (cell.task,)
 
@@ -133,6 +141,30 @@ class Specs:
                 "evaluate", "evaluate", EVALUATE_VERSION, parts, inputs
             ),
             **self._of_cell(cell),
+        }
+
+    def _analyse(self, analysis: Analysis) -> dict[str, Any]:
+        """Return the spec of an analysis: labels and where are those of its first cell."""
+        cell, entry = analysis.cells[0], self.entries[analysis.name]
+        settings = entry.settings.model_dump(mode="json")
+        parts = (
+            Part(settings, digest(settings)),
+            self.parts.evaluate_data(self.tasks[cell.task], cell.fold),
+            self.parts.seeds(None, None),
+        )
+        about = self._of_cell(cell)
+        about["labels"] |= {"analysis": analysis.name, "against": analysis.against}
+        return {
+            "key": analysis.key,
+            "kind": "analyse",
+            "identity": identity(
+                "analyse",
+                f"analyses.{analysis.base}",
+                entry.settings.version,
+                parts,
+                analysis.inputs,
+            ),
+            **about,
         }
 
     def _of_cell(self, cell: Cell) -> dict[str, Any]:

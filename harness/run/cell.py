@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +118,11 @@ def _begin(store: Store, spec: Mapping[str, Any]) -> Attempt | Bystander:
 
 
 def _on_every_rank(node: Node) -> bool:
-    """Say whether a node's work is shared out; an evaluation is done by rank 0."""
+    """Say whether a node's work is shared out; rank 0 evaluates and analyses alone."""
     kind = str(node.identity["kind"])
     if kind == "adapt":
         return implementation(str(node.identity["implementation"])).shared
-    return kind != "evaluate"
+    return kind not in ("evaluate", "analyse")
 
 
 def _missing_input(node: Node) -> str | None:
@@ -161,6 +162,8 @@ def _compute(node: Node) -> None:
     kind = str(node.identity["kind"])
     if kind == "adapt":
         implementation(str(node.identity["implementation"])).adapt(node)
+    elif kind == "analyse":
+        import_module(f"{__package__}.represent.{node.stem}").analyse(node)
     else:
         {"pretrain": pretrain, "evaluate": evaluate}[kind](node)
     hours = (time.monotonic() - started) / 3600

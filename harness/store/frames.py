@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LABELS = (
     "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
     "subset_seed", "pretraining_seed", "pretraining_key", "tier", "corpus", "overlap",
-    "n_train",
+    "n_train", "analysis", "against",
 )  # fmt: skip
 _NUMBERS = frozenset({"fold", "seed", "subset_seed", "pretraining_seed", "n_train"})
 # Kept as they are: text that is different in every row, or no text at all.

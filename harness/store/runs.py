@@ -31,7 +31,7 @@ _LABELS = frozenset(
         "corpus",
         "overlap",
     }
-    | {"n_train"}
+    | {"n_train", "analysis", "against"}
 )
 _PLAIN = ("key", "attempt", "kind", "state", "error_class", "message", "host", "pid")
 _MEASURED = ("device", "peak_gpu_mem", "trainable_params", "n_train")

@@ -76,6 +76,8 @@ RUNS = _schema(
     pa.field(
         "overlap", _WORD
     ),  # with patients seen in pretraining: what it makes of it
+    pa.field("analysis", _WORD),
+    pa.field("against", _WORD),
 )
 # One row for each cell, case, structure and metric. value is null where undefined.
 CASES = _schema(

@@ -29,6 +29,11 @@ def text(found: Status) -> str:
         more = [f"{n[state]} {state}" for state in missing]
         cells = [str(n[state] or "") for state in shown]
         rows.append([method, "(pretraining)", *cells, *more])
+    for name_of, n in found.analysis_groups().items():
+        missing = [state for state in STATES if n[state] and state not in shown]
+        more = [f"{n[state]} {state}" for state in missing]
+        cells = [str(n[state] or "") for state in shown]
+        rows.append([name_of, "(analysis)", *cells, *more])
     return "\n".join(
         [*_aligned(rows), "", line(found), *_said(found), *failures(found)]
     )
@@ -60,7 +65,7 @@ def _said(found: Status) -> list[str]:
 
 def failures(found: Status) -> list[str]:
     """Return a line for each of the first failures, with its reason and its log."""
-    every = (*found.pretrainings, *found.cells)
+    every = (*found.pretrainings, *found.cells, *found.analyses)
     # Blocked cells repeat the reason of their pretraining: they come last.
     bad = [one for one in every if one.state in {"failed", "lost"}]
     bad += [one for one in every if one.state == "blocked"]
@@ -77,7 +82,7 @@ def failures(found: Status) -> list[str]:
 
 def name(one: CellStatus) -> str:
     """Return a cell or pretraining in words."""
-    words = (one.method, one.task, one.protocol, one.label_budget)
+    words = (one.analysis, one.method, one.task, one.protocol, one.label_budget)
     fold = f" fold {one.fold}" if one.fold else ""
     return f"{' '.join(word for word in words if word)}{fold} seed {one.seed}"
 

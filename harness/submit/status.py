@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..plan.cost import Likeness
@@ -15,7 +15,7 @@ from .states import ENDED_BADLY, STATES, Ask, Observer, Standing
 
 if TYPE_CHECKING:
     from ..plan import Cell
-    from ..plan.cells import Pretraining
+    from ..plan.cells import Analysis, Pretraining
     from ..store import Store
 
 _ACTIVE = frozenset({"running", "pending"})
@@ -23,7 +23,7 @@ _ACTIVE = frozenset({"running", "pending"})
 
 @dataclass(frozen=True)
 class CellStatus:
-    """The state of one cell, or of one pretraining (task and protocol are empty)."""
+    """The state of a cell, a pretraining (without task) or an analysis (with a name)."""
 
     key: str
     method: str
@@ -35,11 +35,12 @@ class CellStatus:
     state: str
     reason: str
     log: str
+    analysis: str = ""
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of every cell and pretraining.
+    """The state of every cell, pretraining and analysis.
 
     eta_s: seconds until what runs or waits is done; gpu_h_spent, gpu_h_left: GPU-hours
     of all attempts, and of what is not published; None where unknown. uses_slurm: whether
@@ -54,6 +55,11 @@ class Status:
     slurm_answers: bool
     uses_slurm: bool
     warnings: dict[str, int]
+    analyses: tuple[CellStatus, ...] = ()
+
+    @property
+    def _all(self) -> tuple[CellStatus, ...]:
+        return (*self.cells, *self.pretrainings, *self.analyses)
 
     def counts(self) -> Counter[str]:
         """Return how many cells are in each state."""
@@ -63,6 +69,10 @@ class Status:
         """Return the counts of each method and task."""
         return _count(self.cells, lambda cell: (cell.method, cell.task))
 
+    def analysis_groups(self) -> dict[str, Counter[str]]:
+        """Return the counts of the analyses of each entry."""
+        return _count(self.analyses, lambda one: one.analysis)
+
     def pretraining_groups(self) -> dict[str, Counter[str]]:
         """Return the counts of the pretrainings of each method."""
         return _count(self.pretrainings, lambda one: one.method)
@@ -70,12 +80,12 @@ class Status:
     @property
     def active(self) -> bool:
         """Whether anything runs or waits to run."""
-        return any(row.state in _ACTIVE for row in (*self.cells, *self.pretrainings))
+        return any(row.state in _ACTIVE for row in self._all)
 
     @property
     def exit(self) -> Exit:
         """0 all done, 1 something failed, 3 something is left to do."""
-        states = {one.state for one in (*self.cells, *self.pretrainings)}
+        states = {one.state for one in self._all}
         if states & ENDED_BADLY:
             return Exit.FAILED
         return Exit.DONE if states <= {"done"} else Exit.INCOMPLETE
@@ -92,6 +102,7 @@ class Status:
             "groups": groups,
             "cells": [asdict(cell) for cell in self.cells],
             "pretrainings": [asdict(one) for one in self.pretrainings],
+            "analyses": [asdict(one) for one in self.analyses],
             "eta_s": self.eta_s,
             "gpu_h_spent": self.gpu_h_spent,
             "gpu_h_left": self.gpu_h_left,
@@ -110,11 +121,13 @@ def status(
     store: Store,
     ask: Ask | None = None,
     pretrainings: Mapping[str, Pretraining] | None = None,
+    analyses: Iterable[Analysis] = (),
 ) -> Status:
     """Return the state of `cells` and of the pretrainings that they start from.
 
     ask: how SLURM is asked, once for all jobs; by default without any pause;
-    pretrainings: those of the plan by key, earlier stages among them.
+    pretrainings: those of the plan by key, earlier stages among them; analyses: those of
+    the plan.
     """
     known = pretrainings or {}
     observer = Observer(store, ask, stages_of(known))
@@ -138,14 +151,30 @@ def status(
         nodes.append((key, Likeness("pretrain", parent.method)))
         if parent.state in _ACTIVE:
             active.add(key)
+    measured: list[CellStatus] = []
+    for one in analyses:
+        first = one.cells[0]
+        like = (first.method, first.task, first.protocol)
+        nodes.append((one.key, Likeness("analyse", *like)))
+        row = replace(
+            _row(first, observer.job([one.key])),
+            key=one.key[:16],
+            analysis=one.name,
+        )
+        measured.append(row)
+        if row.state in _ACTIVE:
+            active.add(one.key)
     sums = spending(observer, nodes, active)
-    running = sum(one.state == "running" for one in (*rows, *parents.values()))
+    running = sum(
+        one.state == "running" for one in (*rows, *parents.values(), *measured)
+    )
     eta = None
     if running and active and sums.active_s is not None:
         eta = sums.active_s / running
     return Status(
         tuple(rows), tuple(parents.values()), eta, sums.spent_gpu_h, sums.left_gpu_h,
         observer.slurm_answers, observer.uses_slurm, _warnings(observer, nodes),
+        tuple(measured),
     )  # fmt: skip
 
 

@@ -1,290 +1,48 @@
-"""How attention is spread: entropy and distance per head (METHODS 4.9).
-
-For a query q and the probabilities A(q, k) of its keys:
-
-    entropy   H(q) = -Σ_k A(q, k) log A(q, k), in nats, and as a share of log(keys)
-    distance  d(q) = Σ_k A(q, k) |place(q) - place(k)|, in tokens and in mm
-
-averaged over queries, windows and samples for each head. Keys that a window's shift put
-on the other side of the grid, and padding, are no keys of a query. Heads that look alike
-have little spread between them; the histogram of d(q) over all heads and queries of a
-stage says the same in one number. Attention is read through an explicit path, which
-gives the same output as the one that trains.
-"""
+"""Analysis `attention`: how diverse an encoder's heads are, before and after."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
-
 import torch
-from torch import Tensor, nn
 
-from ...nn.swin import WindowAttention
-from ...nn.transformer import Attention
-from ...nn.windows import cut, fit_window, put_back, shift_masks
-
-BINS = 20  # of the histogram of distances, METHODS 4.9
-LEAST_KEYS = 8  # per query: with fewer, entropy has no room to differ (METHODS 2.13)
-
-
-@dataclass(frozen=True)
-class Attended:
-    """The attention of one layer on one batch.
-
-    probabilities: (W, H, n, n), W windows (samples, where attention is global), H heads,
-    n queries by n keys; allowed: bool (W, n, n), whether a key is one of a query's;
-    places: (W, n, dims), where a token lies, in tokens; counts: bool (W, n), whether a
-    query counts (no padding, no class token); output: what the layer puts out.
-    """
-
-    probabilities: Tensor
-    allowed: Tensor
-    places: Tensor
-    counts: Tensor
-    output: Tensor
+from ...schema.errors import DataError
+from ..networks import Adapted
+from ..node import Node
+from .heads import AttentionSpread, layers_of, watching
+from .networks import after, batches, before, choose_crops, settings_of, shape_of
+from .write import write_features
 
 
-def of_windows(layer: WindowAttention, x: Tensor, *, shifted: bool) -> Attended:
-    """Compute a Swin layer's attention explicitly. x: (B, *grid, C)."""
-    grid = tuple(x.shape[1:-1])
-    window, shift = fit_window(grid, layer.window)
-    kind, masks = None, None
-    if shifted and any(shift):
-        kind, masks = shift_masks(grid, window, shift, x.device)
-    else:
-        shift = (0,) * len(grid)
-    windows = cut(x, window, shift)
-    count, n, c = windows.shape
-    qkv = layer.qkv(windows).view(count, n, 3, layer.heads, c // layer.heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + layer.bias(window, n)
-    per_sample = count // len(x)
-    allowed = torch.ones(per_sample, n, n, dtype=torch.bool, device=x.device)
-    if kind is not None and masks is not None:
-        allowed &= masks[kind] == 0
-        scores = scores + masks[kind].repeat(len(x), 1, 1)[:, None]
-    probabilities = scores.softmax(dim=-1)
-    mixed = (probabilities @ v).transpose(1, 2).flatten(2)
-    axes = [torch.arange(side, device=x.device) for side in grid]
-    where = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)[None].float()
-    places = cut(where, window, shift)
-    real = cut(torch.ones(1, *grid, 1, device=x.device), window, shift)[..., 0] > 0
-    return Attended(
-        probabilities,
-        allowed.repeat(len(x), 1, 1),
-        places.repeat(len(x), 1, 1),
-        real.repeat(len(x), 1),
-        put_back(layer.out(mixed), window, shift, grid),
-    )
+def analyse(node: Node) -> None:
+    """Compute an analyse node into its attempt's folder. Raises DataError."""
+    rows = []
+    for state, network in (("before", before(node)), ("after", after(node))):
+        spread = _spread(node, network)
+        found = list(spread.rows())
+        if not found:
+            msg = (
+                "attention is not reported: every window of this encoder has fewer than "
+                "8 tokens, too few for entropy to differ"
+            )
+            raise DataError(msg)
+        rows += [
+            (f"{state}.{layer}", quantity, value, n)
+            for layer, quantity, value, n in found
+        ]
+    write_features(node, rows)
 
 
-def of_all(layer: Attention, x: Tensor, grid: Sequence[int]) -> Attended:
-    """Compute a layer of global attention explicitly. x: (B, 1 + N, C), class token first.
-
-    The class token is a key like any other for entropy, but has no place: it is left out
-    of distances, and is no query.
-    """
-    b, n, c = x.shape
-    qkv = layer.qkv(x).view(b, n, 3, layer.heads, c // layer.heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    probabilities = scores.softmax(dim=-1)
-    output = layer.out((probabilities @ v).transpose(1, 2).reshape(b, n, c))
-    axes = [torch.arange(side, device=x.device) for side in grid]
-    where = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    where = where.reshape(1, -1, len(grid)).float()
-    nowhere = torch.full((1, 1, len(grid)), math.nan, device=x.device)
-    counts = torch.ones(b, n, dtype=torch.bool, device=x.device)
-    counts[:, 0] = False
-    return Attended(
-        probabilities,
-        torch.ones(b, n, n, dtype=torch.bool, device=x.device),
-        torch.cat([nowhere, where], dim=1).repeat(b, 1, 1),
-        counts,
-        output,
-    )
-
-
-@dataclass
-class HeadSums:
-    """Sums of one layer over queries, per head; see `spread_of`."""
-
-    entropy: Tensor
-    share: Tensor
-    tokens: Tensor
-    mm: Tensor
-    histogram: Tensor  # (H, BINS) of distances in tokens, as counts
-    queries: int = 0
-    keys: int = 0
-    longest: float = 0.0
-
-
-def spread_of(seen: Attended, scale: Sequence[float]) -> HeadSums:
-    """Sum entropies and distances over the queries of a batch.
-
-    scale: mm between neighbouring tokens, per axis.
-    """
-    p = torch.where(seen.allowed[:, None], seen.probabilities, 0.0).double()
-    counts = seen.counts[:, None, :].double()  # (W, 1, n)
-    keys = seen.allowed.sum(dim=-1).clamp(min=2)[:, None].double()
-    entropy = -torch.special.xlogy(p, p).sum(dim=-1)  # (W, H, n)
-    tokens, placed = _distances(p, seen.places.double(), None)
-    mm, _ = _distances(p, seen.places.double(), torch.tensor(list(scale)).double())
-    heads = p.shape[1]
-    longest = float(placed.amax() if placed.numel() else torch.zeros(()))
-    bins = (tokens / max(longest, 1e-12) * BINS).long().clamp(0, BINS - 1)
-    histogram = torch.zeros(heads, BINS, dtype=torch.float64, device=p.device)
-    weight = counts.expand_as(tokens)
-    for head in range(heads):
-        histogram[head].scatter_add_(
-            0, bins[:, head].flatten(), weight[:, head].flatten()
-        )
-
-    def summed(values: Tensor) -> Tensor:
-        return (values * counts).sum(dim=(0, 2)).cpu()
-
-    return HeadSums(
-        summed(entropy),
-        summed(entropy / keys.log()),
-        summed(tokens),
-        summed(mm),
-        histogram.cpu(),
-        queries=int(seen.counts.sum()),
-        keys=int(seen.allowed.sum(dim=-1).max()),
-        longest=longest,
-    )
-
-
-def _distances(
-    p: Tensor, places: Tensor, scale: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return Σ_k A |q - k| (W, H, n), over keys that have a place, and all |q - k|."""
-    if scale is not None:
-        places = places * scale.to(places)
-    apart = torch.cdist(places.nan_to_num(), places.nan_to_num())
-    has_place = ~places.isnan().any(dim=-1)
-    apart = torch.where(has_place[:, None] & has_place[:, :, None], apart, 0.0)
-    seen = p * has_place[:, None, None]
-    norm = seen.sum(dim=-1).clamp(min=1e-12)
-    return (seen * apart[:, None]).sum(dim=-1) / norm, apart
-
-
-@dataclass
-class AttentionSpread:
-    """Running sums of every attention layer of an encoder, filled by `watching`.
-
-    spacing: mm per voxel along each axis of the network's grid.
-    """
-
-    spacing: Sequence[float]
-    layers: dict[str, list[HeadSums]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, name: str, seen: Attended, stride: Sequence[float]) -> None:
-        """Add a batch; stride: voxels between neighbouring tokens, per axis."""
-        scale = [s * mm for s, mm in zip(stride, self.spacing, strict=True)]
-        self.layers[name].append(spread_of(seen, scale))
-
-    def rows(self) -> Iterator[tuple[str, str, float, int]]:
-        """Yield (layer, quantity, value, queries): heads, then stages.
-
-        A layer whose queries have fewer than LEAST_KEYS keys is left out.
-        """
-        stages: dict[str, list[dict[str, Tensor]]] = defaultdict(list)
-        histograms: dict[str, Tensor] = {}
-        for name, parts in self.layers.items():
-            if parts[0].keys < LEAST_KEYS:
-                continue
-            queries = sum(part.queries for part in parts)
-            means = {
-                "attention_entropy": sum(part.entropy for part in parts) / queries,
-                "attention_entropy_share": sum(part.share for part in parts) / queries,
-                "attention_distance_tokens": sum(p.tokens for p in parts) / queries,
-                "attention_distance_mm": sum(part.mm for part in parts) / queries,
-            }
-            for quantity, values in means.items():
-                for head, value in enumerate(torch.as_tensor(values).tolist(), start=1):
-                    yield f"{name}.head{head}", quantity, value, queries
-            stage = name.split(".")[0]
-            stages[stage].append({k: torch.as_tensor(v) for k, v in means.items()})
-            total = sum(part.histogram for part in parts)
-            histograms[stage] = histograms.get(stage, 0) + torch.as_tensor(total).sum(0)
-        for stage, found in stages.items():
-            for quantity in found[0]:
-                heads = torch.cat([each[quantity] for each in found])
-                yield stage, f"{quantity}_mean", float(heads.mean()), len(heads)
-                if len(heads) > 1:
-                    yield stage, f"{quantity}_sd", float(heads.std()), len(heads)
-            share = histograms[stage] / histograms[stage].sum()
-            value = float(-torch.special.xlogy(share, share).sum())
-            yield stage, "attention_distance_entropy", value, len(share)
-
-
-def layers_of(encoder: nn.Module) -> dict[str, WindowAttention | Attention]:
-    """Return the attention layers of an encoder by name: stage1.block2, block7, ..."""
-    found: dict[str, WindowAttention | Attention] = {}
-    for path, module in encoder.named_modules():
-        if isinstance(module, (WindowAttention, Attention)):
-            found[_name(path)] = module
-    return found
-
-
-def _name(path: str) -> str:
-    """Turn stages.0.blocks.1.attention into stage1.block2."""
-    words = {"stages": "stage", "blocks": "block"}
-    parts, named = path.split("."), []
-    for word, follows in zip(parts, [*parts[1:], ""], strict=True):
-        if word in words and follows.isdigit():
-            named.append(f"{words[word]}{int(follows) + 1}")
-        elif not word.isdigit() and word != "attention":
-            named.append(word)
-    return ".".join(named)
-
-
-@contextmanager
-def watching(
-    encoder: nn.Module, spread: AttentionSpread, sides: Sequence[int]
-) -> Iterator[None]:
-    """Read every attention layer of `encoder` in each forward pass inside.
-
-    sides: of the images that go through, in voxels.
-    """
-    handles = []
-    try:
-        for name, layer in layers_of(encoder).items():
-            hook = _window_hook(name, spread, sides)
-            if isinstance(layer, Attention):
-                hook = _global_hook(name, spread, sides)
-            handles.append(layer.register_forward_hook(hook, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _window_hook(name: str, spread: AttentionSpread, sides: Sequence[int]) -> Any:
-    @torch.no_grad()
-    def hook(layer: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
-        x = args[0]
-        seen = of_windows(layer, x, shifted=kwargs["shifted"])
-        stride = [side / n for side, n in zip(sides, x.shape[1:-1], strict=True)]
-        spread.add(name, seen, stride)
-
-    return hook
-
-
-def _global_hook(name: str, spread: AttentionSpread, sides: Sequence[int]) -> Any:
-    @torch.no_grad()
-    def hook(layer: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
-        x = args[0]
-        tokens = x.shape[1] - 1
-        # The grid has the images' proportions: sides over one stride.
-        stride = (math.prod(sides) / tokens) ** (1 / len(sides))
-        grid = [round(side / stride) for side in sides]
-        spread.add(name, of_all(layer, x, grid), [stride] * len(sides))
-
-    return hook
+@torch.no_grad()
+def _spread(node: Node, network: Adapted) -> AttentionSpread:
+    settings, sides = settings_of(node), shape_of(node).crop
+    if not layers_of(network.encoder):
+        msg = f"a {network.encoder.settings.kind} has no attention to look at"
+        raise DataError(msg)
+    data = node.data()
+    ids = data.check(node.where["cases"]["test"])
+    crops = choose_crops(data, ids, sides, settings.samples)
+    first = data.cached.index_of(crops[0].case_id)
+    spread = AttentionSpread(data.cached.spacing(first))
+    for x in batches(node, data, crops, sides, settings.batch):
+        with watching(network.encoder, spread, sides):
+            network.features(x)
+    return spread

@@ -9,7 +9,7 @@ from harness.nn.build import build_encoder
 from harness.nn.settings import SwinSettings, ViTSettings
 from harness.nn.swin import WindowAttention
 from harness.nn.transformer import Attention
-from harness.run.represent.attention import (
+from harness.run.represent.heads import (
     Attended,
     AttentionSpread,
     layers_of,

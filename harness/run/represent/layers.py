@@ -1,0 +1,82 @@
+"""The layers of a network that analyses name: stem, blocks, merges, decoder levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from ...schema.errors import DataError, nearest
+
+# Paths below an encoder and a decoder, and what they are called; the order of the pairs
+# is that of a forward pass within a stage.
+_ENCODER = (
+    (r"stem", "stem"),
+    (r"stages\.(\d+)\.blocks\.(\d+)", "stage{0}.block{1}"),
+    (r"stages\.(\d+)\.(\d+)", "stage{0}.block{1}"),
+    (r"stages\.(\d+)\.merge", "stage{0}.merge"),
+    (r"semantic\.blocks\.(\d+)", "semantic.block{0}"),
+    (r"blocks\.(\d+)", "block{0}"),
+)
+_DECODER = ((r"ups\.(\d+)", "decoder.up{0}"), (r"last", "decoder.last"))
+
+
+def layers_of(network: nn.Module, chosen: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """Return layers by name, in the order of the network's modules.
+
+    network: has an `encoder` and may have a `decoder`; chosen: names of layers, or all.
+    Raises DataError, which tells the nearest names, for a name that does not exist.
+    """
+    found: dict[str, nn.Module] = {}
+    for part, rules in (("encoder", _ENCODER), ("decoder", _DECODER)):
+        module = getattr(network, part, None)
+        if isinstance(module, nn.Module):
+            found |= _named(module, rules)
+    for name in chosen:
+        if name not in found:
+            msg = (
+                f"no layer {name!r}: expected some of {', '.join(found)}."
+                f"{nearest(name, list(found))}"
+            )
+            raise DataError(msg)
+    return {n: m for n, m in found.items() if not chosen or n in chosen}
+
+
+def _named(
+    module: nn.Module, rules: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, nn.Module]]:
+    for path, part in module.named_modules():
+        for pattern, name in rules:
+            if match := re.fullmatch(pattern, path):
+                numbers = (int(digits) + 1 for digits in match.groups())
+                yield name.format(*numbers), part
+                break
+
+
+@contextmanager
+def reading(
+    layers: dict[str, nn.Module], take: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Hand what each layer puts out to `take` in every forward pass inside.
+
+    Of a layer that returns several things the first counts: its tokens.
+    """
+
+    def hook(name: str) -> Callable[..., None]:
+        def read(_module: nn.Module, _args: object, output: object) -> None:
+            value = output[0] if isinstance(output, tuple) else output
+            if isinstance(value, Tensor):
+                take(name, value.detach())
+
+        return read
+
+    handles = [
+        layer.register_forward_hook(hook(name)) for name, layer in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

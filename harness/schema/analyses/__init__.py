@@ -1,0 +1,19 @@
+"""Analyses: what is measured on trained networks beside their scores. One module each.
+
+harness/run/represent/<name>.py does the work of the analysis <name>.
+"""
+
+from __future__ import annotations
+
+from .attention import Attention
+from .reuse import Reuse
+from .settings import AnalysisSettings
+from .similarity import Similarity
+
+__all__ = ["ANALYSES", "AnalysisSettings", "Attention", "Reuse", "Similarity"]
+
+ANALYSES: dict[str, type[AnalysisSettings]] = {
+    "attention": Attention,
+    "reuse": Reuse,
+    "similarity": Similarity,
+}

@@ -1,0 +1,112 @@
+"""Analyses as nodes of a plan: run beside cells, found, and wrong ones in one sentence."""
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from harness.cli import main
+from harness.matrix import load
+from harness.plan import make_plan
+from harness.store import Store
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXT = """
+tier: tiny
+content: [{root}]
+corpus: [phantom_organs]
+methods: {{random: , simmim: {{steps: 1, warmup: 0}}}}
+protocols: {{finetune: {{steps: 1, warmup: 0, val_every: 1}}}}
+tasks:
+  phantom_organs:
+    cases: 12
+    format: {{settings: {{train: 6, val: 2, test: 4}}}}
+    preprocess: {{spacing: [8, 8, 10]}}
+label_budgets: [2-shot, 100%]
+analyses:
+  reuse: {{samples: 4, batch: 4, label_budgets: [2-shot]}}
+  similarity: {{samples: 4, batch: 4, between: [budgets, methods]}}
+  attention: {{samples: 2, methods: [simmim], label_budgets: [2-shot]}}
+  lost: {{extends: reuse, samples: 4, batch: 4, layers: [stage1.blok1], methods: [random],
+         label_budgets: [2-shot]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    home = tmp_path_factory.mktemp("analyses")
+    path = home / "benchmark.yaml"
+    path.write_text(dedent(TEXT.format(root=ROOT)))
+    code = main(["-b", str(path), "--results", str(home / "results"), "run",
+                 "--cluster", "inline"])  # fmt: skip
+    return path, Store(home / "results"), code
+
+
+def _rows(store, plan, name):
+    import pyarrow.parquet as pq
+
+    found = []
+    for one in plan.analyses:
+        if one.name == name:
+            table = pq.read_table(store.file(one.key, "features.parquet"))
+            found += table.to_pylist()
+    return found
+
+
+def test_nodes_wait_for_adaptations_and_are_done_beside_a_wrong_one(folder):
+    path, store, code = folder
+    plan = make_plan(load(path), store)
+    assert code == 1  # the layer that does not exist
+    assert [one.name for one in plan.analyses_todo] == ["lost"]
+    names = [one.name for one in plan.analyses]
+    assert names.count("reuse") == 2
+    assert names.count("similarity") == 2 + 2  # budgets of each method, methods of each
+    assert not plan.todo
+
+
+def test_reuse_is_one_where_nothing_changed_and_the_whole_map_is_there(folder):
+    path, store, _ = folder
+    rows = _rows(store, make_plan(load(path), store), "reuse")
+    diagonal = {r["layer"]: r["value"] for r in rows if r["quantity"] == "cka"}
+    assert diagonal["stem"] > 0.9  # one step of fine-tuning
+    assert {"stage1.block1", "stage1.merge", "decoder.up1"} <= set(diagonal)
+    assert "stem | stage1.block1" in diagonal
+    assert all(row["n"] == 4 for row in rows)
+
+
+def test_attention_is_there_before_and_after(folder):
+    path, store, _ = folder
+    rows = _rows(store, make_plan(load(path), store), "attention")
+    states = {row["layer"].split(".")[0] for row in rows}
+    assert states == {"before", "after"}
+
+
+def test_small_arrays_carry_the_names_of_layers(folder):
+    path, store, _ = folder
+    plan = make_plan(load(path), store)
+    one = next(each for each in plan.analyses if each.name == "similarity")
+    with np.load(store.file(one.key, "cka.npz")) as arrays:
+        assert arrays["cka"].shape == (len(arrays["rows"]), len(arrays["columns"]))
+    assert store.manifest(one.key).labels["against"] == "label_budget=100%"
+
+
+def test_a_layer_that_does_not_exist_is_named_with_its_nearest(folder, capsys):
+    path, store, _ = folder
+    words = ["-b", str(path), "--results", str(store.root)]
+    assert main([*words, "why", "lost"]) in (0, 1)
+    said = capsys.readouterr().out
+    assert "no layer 'stage1.blok1'" in said
+    assert "Did you mean 'stage1.block1'?" in said
+    assert main([*words, "status", "--json"]) == 1
+    states = json.loads(capsys.readouterr().out)["analyses"]
+    assert {one["analysis"]: one["state"] for one in states}["lost"] == "failed"
+
+
+def test_planning_again_finds_them_published(folder):
+    path, store, _ = folder
+    words = ["-b", str(path), "--results", str(store.root)]
+    jobs = make_plan(load(path), store).jobs()
+    assert [job.kind for job in jobs] == ["analyse"]
+    assert main([*words, "plan", "--json"]) == 0
