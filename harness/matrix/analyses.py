@@ -143,14 +143,18 @@ def _check_encoders(
     for method in methods:
         if entry.methods is not None and method.name not in entry.methods:
             continue
-        reason = entry.settings.unfit(method.encoder)
+        reason = _unfit(entry, method)
         if reason is not None:
-            fitting = [
-                one.name for one in methods if entry.settings.unfit(one.encoder) is None
-            ]
+            fitting = [one.name for one in methods if _unfit(entry, one) is None]
             hint = f": say 'methods: [{', '.join(fitting)}]'" if fitting else ""
             layer.fault(
                 ("methods",) if entry.methods is not None else (),
                 f"{entry.name} of {method.name}: {reason}{hint}",
             )
             return
+
+
+def _unfit(entry: AnalysisEntry, method: MethodEntry) -> str | None:
+    if method.role in ("fusion", "system"):
+        return f"a {method.role} has no single encoder to look into"
+    return entry.settings.unfit(method.encoder)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ...schema.analyses import ANALYSES, AnalysisSettings
+from ...schema.errors import DataError
 from ..adapt.batches import case_image
 from ..adapt.start import build_network, load_model
 from ..data import TaskData
-from ..networks import Adapted, Shape
+from ..networks import Adapted, Model, Shape
 from ..node import Node
 
 
@@ -26,13 +27,22 @@ def before(node: Node, role: str = "adapt") -> Adapted:
     """Return the network that an adaptation started from, in evaluation mode."""
     key = str(node.identity["inputs"][role])
     adapt = Node(node.store, node.store.spec(key), node.attempt, node.device)
-    return build_network(adapt, Shape.of(adapt.identity["settings"])).eval()
+    return _single(build_network(adapt, Shape.of(adapt.identity["settings"])).eval())
 
 
 def after(node: Node, role: str = "adapt") -> Adapted:
     """Return the network that an adaptation published, in evaluation mode."""
     network, _ = load_model(node.store, str(node.identity["inputs"][role]))
-    return network.to(node.device)
+    return _single(network.to(node.device))
+
+
+def _single(network: Model) -> Adapted:
+    if isinstance(network, Adapted):
+        return network
+    msg = (
+        "analyses look at one encoder: name methods that are neither fusion nor system"
+    )
+    raise DataError(msg)
 
 
 def shape_of(node: Node, role: str = "adapt") -> Shape:

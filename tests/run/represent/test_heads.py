@@ -35,7 +35,8 @@ def _noisy(module):
     with torch.no_grad():
         noise = _rng(1)
         for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.3)
+            # Not added to: a layer alone leaves its table of biases without values.
+            parameter.copy_(torch.randn(parameter.shape, generator=noise) * 0.3)
     return module.eval()
 
 
