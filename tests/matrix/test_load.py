@@ -79,7 +79,7 @@ colour: red
     assert "unknown key 'mask_ratoi'. Did you mean 'mask_ratio'?" in messages
     assert "steps: expected greater than or equal to 1, not -2" in messages
     assert said[8].endswith("unknown key 'stepz'. Did you mean 'steps'?")
-    assert said[9].startswith("unknown protocol 'zzz'. Known: finetune, ")
+    assert said[9].startswith("unknown protocol 'zzz'. Known: cluster, finetune, ")
     messages = [message for line, message in found if line == 11]
     assert "unknown protocol 'finetun'. Did you mean 'finetune'?" in messages
     assert any(

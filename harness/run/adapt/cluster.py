@@ -7,15 +7,14 @@ all cases that its cell knows, training, validation and test, as the paper does.
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...metrics import clusters
 from ...schema.protocols import Cluster
-from ...store.tables import build, write_table
 from ..data import TaskData
+from ..measured import Measured, write_features
 from ..networks import Adapted, Shape
 from ..node import Node
 from ..predictor import Predictor
@@ -60,12 +59,7 @@ def keep_clusters(node: Node, data: TaskData, predictor: Predictor) -> None:
     rows = _quantities("pooled", x, y, seed=0)
     for seed, points in enumerate(planes):
         rows += _quantities(f"umap seed={seed}", points, y, seed=seed)
-    layer, quantity, value, n = zip(*rows, strict=True)
-    columns: dict[str, Any] = {
-        "key": [node.key] * len(rows), "layer": layer, "quantity": quantity,
-        "value": value, "n": n,
-    }  # fmt: skip
-    write_table(node.attempt.path("features.parquet"), build("features", columns))
+    write_features(node, rows)
     np.savez(
         node.attempt.path("planes.npz"),
         case_ids=np.array(ids),
@@ -90,20 +84,18 @@ def _plane(x: Points, settings: Cluster, seed: int) -> Points:
         return np.asarray(made.fit_transform(x), dtype=np.float32)
 
 
-def _quantities(
-    layer: str, x: Points, y: Classes, *, seed: int
-) -> list[tuple[str, str, float | None, int]]:
+def _quantities(layer: str, x: Points, y: Classes, *, seed: int) -> list[Measured]:
     own, apart = clusters.within(x, y), clusters.between(x, y)
-    rows: list[tuple[str, str, float | None, int]] = [
-        (layer, "intra-class distance", own.mean, own.n),
-        (layer, "intra-class distance sd", own.sd, own.n),
-        (layer, "silhouette", clusters.silhouette(x, y, seed), len(y)),
-        (layer, "nmi", clusters.recovered(x, y, seed), len(y)),
+    rows = [
+        Measured(layer, "intra-class distance", own.mean, own.n),
+        Measured(layer, "intra-class distance sd", own.sd, own.n),
+        Measured(layer, "silhouette", clusters.silhouette(x, y, seed), len(y)),
+        Measured(layer, "nmi", clusters.recovered(x, y, seed), len(y)),
     ]
     if apart is not None:
         rows += [
-            (layer, "inter-class distance", apart.mean, apart.n),
-            (layer, "inter-class distance sd", apart.sd, apart.n),
+            Measured(layer, "inter-class distance", apart.mean, apart.n),
+            Measured(layer, "inter-class distance sd", apart.sd, apart.n),
         ]
     return rows
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
-from ...store.tables import build, write_table
 from ..data import TaskData
 from ..fused import Fused
+from ..measured import Measured, write_features
 from ..networks import TaskShape
 from ..node import Node
 from ..predictor import Predictor
@@ -59,11 +58,10 @@ def keep_attention(node: Node, data: TaskData, predictor: Predictor) -> None:
     shares = rows.double().mean(dim=0).view(count, count).numpy()
     np.savez(node.attempt.path("attention.npz"), shares=shares)
     pairs = [(i, j) for i in range(count) for j in range(count)]
-    columns: dict[str, list[Any]] = {
-        "key": [node.key] * len(pairs),
-        "layer": [_LAYER] * len(pairs),
-        "quantity": [f"attention.{i}.{j}" for i, j in pairs],
-        "value": [float(shares[pair]) for pair in pairs],
-        "n": [len(ids)] * len(pairs),
-    }
-    write_table(node.attempt.path("features.parquet"), build("features", columns))
+    write_features(
+        node,
+        [
+            Measured(_LAYER, f"attention.{i}.{j}", float(shares[i, j]), len(ids))
+            for i, j in pairs
+        ],
+    )

@@ -6,11 +6,9 @@ finds best. Scores of every k are in features.parquet.
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...nn.neighbours import Neighbours
 from ...schema.protocols import Knn
-from ...store.tables import build, write_table
+from ..measured import Measured, write_features
 from ..networks import Adapted, Shape
 from ..node import Node
 from ..probes import NeighbourProbe
@@ -63,14 +61,12 @@ def _best(scores: dict[int, float | None], right: dict[int, int]) -> int:
 def _write_scores(
     node: Node, scores: dict[int, float | None], right: dict[int, int], n: int
 ) -> None:
-    rows = [(f"val auc k={k}", value) for k, value in scores.items()]
-    rows += [(f"val accuracy k={k}", found / n) for k, found in right.items()]
-    columns: dict[str, list[Any]] = {
-        "key": [node.key] * len(rows), "layer": ["pooled"] * len(rows),
-        "quantity": [name for name, _ in rows], "value": [value for _, value in rows],
-        "n": [n] * len(rows),
-    }  # fmt: skip
-    write_table(node.attempt.path("features.parquet"), build("features", columns))
+    rows = [Measured("pooled", f"val auc k={k}", s, n) for k, s in scores.items()]
+    rows += [
+        Measured("pooled", f"val accuracy k={k}", found / n, n)
+        for k, found in right.items()
+    ]
+    write_features(node, rows)
 
 
 IMPLEMENTATION = Implementation(knn, ProbePredictor, keeps=keep_gap)

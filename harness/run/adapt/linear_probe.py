@@ -9,7 +9,6 @@ best of many looks better than it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,8 +17,8 @@ from torch import Tensor
 from ...nn.heads import LinearHead
 from ...schema.errors import DataError
 from ...schema.protocols import LinearProbe
-from ...store.tables import build, write_table
 from ..curves import Curves
+from ..measured import Measured, write_features
 from ..networks import Adapted, Shape
 from ..node import Node
 from ..optimise import Diverged
@@ -220,24 +219,16 @@ def _write_curves(
 
 def _write_grid(node: Node, points: list[Point], n_train: int, n_val: int) -> None:
     """Write what each point scored: a layer is an input, a quantity names the rate."""
-    rows = []
+    rows: list[Measured] = []
     for point in points:
+        layer, at = str(point.input), f"lr={point.lr:g}"
         loss = None if point.loss == float("inf") else point.loss
-        found: Mapping[str, tuple[float | None, int]] = {
-            "val auc": (point.score, n_val),
-            "val loss": (loss, n_val),
-            "train auc": (point.train_score, n_train),
-        }
         rows += [
-            (str(point.input), f"{name} lr={point.lr:g}", value, n)
-            for name, (value, n) in found.items()
+            Measured(layer, f"val auc {at}", point.score, n_val),
+            Measured(layer, f"val loss {at}", loss, n_val),
+            Measured(layer, f"train auc {at}", point.train_score, n_train),
         ]
-    layer, quantity, value, n = zip(*rows, strict=True)
-    columns = {
-        "key": [node.key] * len(rows), "layer": layer, "quantity": quantity,
-        "value": value, "n": n,
-    }  # fmt: skip
-    write_table(node.attempt.path("features.parquet"), build("features", columns))
+    write_features(node, rows)
 
 
 IMPLEMENTATION = Implementation(linear_probe, ProbePredictor, keeps=keep_gap)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...metrics.classification import auc
-from ...store.tables import build, write_table
 from ..data import TaskData
+from ..measured import Measured, write_features
 from ..networks import Adapted, Shape
 from ..node import Node
 from ..predictor import Labels, Predictor
@@ -91,18 +90,13 @@ def keep_gap(node: Node, data: TaskData, predictor: Predictor) -> None:
     What selection has looked at is too good by as much as their difference, on average;
     METHODS 2.5 asks for it, since there are few validation cases.
     """
-    rows = []
+    found: dict[str, tuple[float | None, int]] = {}
     for side in ("val", "test"):
         ids = data.check(node.where["cases"][side])
         y = np.array([data.target(each) for each in ids])
-        found = auc(y, predictor.class_scores(ids).numpy()).value if ids else None
-        rows.append((f"{side} auc", found, len(ids)))
-    (_, val, _), (_, test, n) = rows
+        score = auc(y, predictor.class_scores(ids).numpy()).value if ids else None
+        found[side] = score, len(ids)
+    (val, _), (test, n) = found["val"], found["test"]
     gap = None if val is None or test is None else val - test
-    rows.append(("val - test auc", gap, n))
-    quantity, value, count = zip(*rows, strict=True)
-    columns: dict[str, Any] = {
-        "key": [node.key] * len(rows), "layer": ["head"] * len(rows),
-        "quantity": quantity, "value": value, "n": count,
-    }  # fmt: skip
-    write_table(node.attempt.path("features.parquet"), build("features", columns))
+    rows = [Measured("head", f"{side} auc", *each) for side, each in found.items()]
+    write_features(node, [*rows, Measured("head", "val - test auc", gap, n)])
