@@ -53,6 +53,9 @@ test-slurm: $(READY) ## every fault five times on private SLURMs (an hour, as ro
 	$(BIN)/python -m pytest tests/slurm -m slurm
 	$(BIN)/python tests/faults --times 5 --write docs/results/faults.md
 
+rehearse: $(READY) ## every part of the four published benchmarks on made-up data; writes docs/results/rehearsals.md
+	$(BIN)/python scripts/rehearse.py --write docs/results/rehearsals.md
+
 test-page: $(READY) ## the report's page in headless Chromium and its tables in TeX, where both are installed
 	$(BIN)/python -m pytest tests/report -m "browser or tex"
 
@@ -86,4 +89,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test test-all mutants check bench learn statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all mutants check bench learn rehearse statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean

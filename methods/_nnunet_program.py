@@ -231,7 +231,8 @@ def _export(trainer: Any, settings: Settings, model: Path) -> None:
 
 def _predict(predictor: Any, request: Mapping[str, Any]) -> Any:
     """Return a label map, or masks of regions where the model is trained on regions."""
-    image, about = np.load(request["image"]), {"spacing": request["spacing"]}
+    image = np.load(request["image"], allow_pickle=False)
+    about = {"spacing": request["spacing"]}
     if not predictor.label_manager.has_regions:
         return predictor.predict_single_npy_array(image, about)
     _, scores = predictor.predict_single_npy_array(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -21,12 +21,21 @@ from harness.nn.build import build_encoder
 from harness.nn.foreign import fit, read_tensors, stripped
 from harness.nn.layouts import Layout, Merging, arranged
 from harness.schema.roles import Role
+from harness.schema.task import Tier
 
 
 class CheckpointSettings(BaselineSettings):
     """What a file holds; the encoder is that of the file at every tier."""
 
     scaled: ClassVar[bool] = False
+    # A rehearsal reads a file that it made itself.
+    tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
+        **BaselineSettings.tiers,
+        "tiny": {
+            "inside": None, "strip": (), "rules": (), "layout": "own", "merging": None,
+            "outputs": {},
+        },
+    }  # fmt: skip
 
     channels: int = Field(
         1,

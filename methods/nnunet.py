@@ -144,7 +144,7 @@ class NnUNetSegmenter:
         spacing = list(grid.spacing[::-1])
         self._child.send({"image": str(path), "spacing": spacing, "labels": str(out)})
         self._child.receive()
-        found = np.load(out).swapaxes(-3, -1)
+        found = np.load(out, allow_pickle=False).swapaxes(-3, -1)
         return np.ascontiguousarray(turn_back(found, grid).astype(np.uint8))
 
     def close(self) -> None:

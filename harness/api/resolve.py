@@ -85,6 +85,11 @@ def cut(
             *small.get("encoder", {}),
         } - {"kind", "dims"}
         encoder = {key: value for key, value in encoder.items() if key not in sizes}
+        if not settings.scaled:  # made up, so it need not be as large as a file's
+            encoder = {
+                **encoder_tier(str(encoder.get("kind", default.kind)), tier),
+                **encoder,
+            }
     if encoder:
         left["encoder"] = encoder
     own = kept.get("encoder")

@@ -24,6 +24,7 @@ COMMANDS = (
     "ls",
     "plan",
     "run",
+    "rehearse",
     "cancel",
     "status",
     "why",

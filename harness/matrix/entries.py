@@ -14,7 +14,7 @@ from ..registry.yamlwords import brief
 from ..schema.task import TIERS, Tier
 
 RESERVED = (
-    "extends", "tiers", "corpus", "init", "protocols", "source", "allow_overlap",
+    "extends", "tiers", "corpus", "init", "protocols", "tasks", "source", "allow_overlap",
     "weights", "sha256", "about",
     "input_channels", "of",
 )  # fmt: skip

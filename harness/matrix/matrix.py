@@ -93,6 +93,7 @@ class MethodEntry:
         return self.role in TRAINED or any(each.is_trained for each in self.members)
 
     protocols: tuple[str, ...] | None = None  # the only ones it is run with; none: all
+    tasks: tuple[str, ...] | None = None  # the only ones it is run on; none: all
 
     @property
     def encoder(self) -> Mapping[str, Any]:
@@ -222,6 +223,8 @@ class Matrix:
 
     def protocols_of(self, method: MethodEntry, task: TaskEntry) -> tuple[str, ...]:
         """Return the protocols that a method is run with on a task."""
+        if method.tasks is not None and task.name not in method.tasks:
+            return ()
         if method.protocols is None:
             return task.protocols
         return tuple(each for each in task.protocols if each in method.protocols)

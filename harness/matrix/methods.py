@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,15 +59,15 @@ def resolve_methods(
             entry = _entry(chain, settings[chain.name], answer, corpora)
             if entry is not None:
                 _check_dims(chain, entry, tasks, corpora)
-                kept = _protocols(chain, file, tasks)
-                entries[chain.name] = chain, replace(entry, protocols=kept)
+                entries[chain.name] = chain, _restricted(chain, entry, file, tasks)
     give_channels(entries, tasks, corpora)
     check_files(entries, content)
     for name in list(entries):
         _join(name, entries, ())
     give_members(entries)
     found = [entries[chain.name] for chain in listed if chain.name in entries]
-    _refuse_twins(found)
+    if not file.rehearsal:  # at the sizes of tier tiny entries may coincide
+        _refuse_twins(found)
     return [entry for _, entry in found]
 
 
@@ -155,32 +155,51 @@ def _entry(
     )
 
 
-def _protocols(
-    chain: Chain, file: BenchmarkFile, tasks: Sequence[TaskEntry]
+def _restricted(
+    chain: Chain, entry: MethodEntry, file: BenchmarkFile, tasks: Sequence[TaskEntry]
+) -> MethodEntry:
+    """Return an entry with the protocols and tasks that it restricts itself to."""
+    protocols = _only(chain, "protocols", file.protocols)
+    chosen = _only(chain, "tasks", file.tasks)
+    layer = chain.layers[-1]
+    run_with = [
+        each
+        for task in tasks
+        if chosen is None or task.name in chosen
+        for each in task.protocols
+        if protocols is None or each in protocols
+    ]
+    if tasks and not run_with and (protocols or chosen):
+        key = "protocols" if protocols else "tasks"
+        if (found := chain.said(key)) is not None:
+            layer = found[0]
+        said = (
+            f"no task is run with {' or '.join(protocols)}" if protocols else "no task"
+        )
+        layer.fault((key,), f"{said}: {chain.name} would have no cell")
+    return replace(entry, protocols=protocols, tasks=chosen)
+
+
+def _only(
+    chain: Chain, key: str, known: Mapping[str, object]
 ) -> tuple[str, ...] | None:
-    """Return the protocols that an entry restricts itself to; None for no restriction."""
-    asked = chain.said("protocols")
+    """Return the names under a key of an entry; None where it has none."""
+    asked = chain.said(key)
     if asked is None:
         return None
     layer, value = asked
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not names:
-        wrong = "protocols: expected a list of protocols of this file"
-        layer.fault(("protocols",), f"{wrong}, not {brief(value)}")
+        wrong = f"{key}: expected a list of {key} of this file"
+        layer.fault((key,), f"{wrong}, not {brief(value)}")
         return None
     for index, name in enumerate(names):
-        loc = ("protocols", index) if isinstance(value, list) else ("protocols",)
-        if not isinstance(name, str) or name not in file.protocols:
-            layer.fault(loc, unknown("protocol", str(name), file.protocols))
+        loc = (key, index) if isinstance(value, list) else (key,)
+        if not isinstance(name, str) or name not in known:
+            layer.fault(loc, unknown(key[:-1], str(name), known))
         elif name in names[:index]:
-            layer.fault(loc, f"protocols: {name} stands twice")
-    kept = tuple(name for name in names if name in file.protocols)
-    if kept and tasks and not any(set(kept) & set(task.protocols) for task in tasks):
-        layer.fault(
-            ("protocols",),
-            f"no task is run with {' or '.join(kept)}: {chain.name} would have no cell",
-        )
-    return kept
+            layer.fault(loc, f"{key}: {name} stands twice")
+    return tuple(name for name in names if name in known)
 
 
 def _check_dims(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -64,6 +65,26 @@ class Plan:
             **self._data.missing,
             **missing_weights(matrix),
         }
+        self._stand()
+
+    def only(self, cells: Iterable[Cell]) -> Plan:
+        """Return this plan with some of its cells; listings and specs are shared."""
+        part = copy(self)
+        for derived in ("_specs", "cost_table", "missing"):
+            part.__dict__.pop(derived, None)
+        part.cells = tuple(cells)
+        kept = {cell.evaluate_key for cell in part.cells}
+        part.analyses = tuple(
+            each
+            for each in self.analyses
+            if all(cell.evaluate_key in kept for cell in each.cells)
+        )
+        part._stand()
+        return part
+
+    def _stand(self) -> None:
+        """Sort cells, analyses and pretrainings by what is published."""
+        published = self.published
         self.done: list[Cell] = []
         self.todo: list[Cell] = []
         self._adapted: set[str] = set()

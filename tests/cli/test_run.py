@@ -34,7 +34,7 @@ def command(workshop, monkeypatch):
     written, reported = [], []
     plan = SimpleNamespace(
         cells=workshop.cells, jobs=workshop.todo, done=[], pretrained=set(), published={},
-        pretrainings={},
+        pretrainings={}, analyses=(),
         write_specs=lambda _, jobs: written.append(len(jobs)),
         matrix=SimpleNamespace(
             clusters={}, content=SimpleNamespace(roots=(ROOT,))

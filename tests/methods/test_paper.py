@@ -28,7 +28,11 @@ def millions(module):
     return sum(p.numel() for p in module.parameters()) / 1e6
 
 
-@pytest.mark.parametrize("name", NAMES)
+# A system has no network of its own to build: it plans one from the data.
+BUILT = [name for name in NAMES if kind(name).role != "system"]
+
+
+@pytest.mark.parametrize("name", BUILT)
 def test_the_published_settings_can_be_built(name):
     method = built(name)
     assert all(p.is_meta for p in method.parameters())
