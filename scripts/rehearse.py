@@ -22,9 +22,9 @@ HEAD = """\
 # Rehearsals of the published benchmarks
 
 Written by `make rehearse`; do not edit. Each matrix of papers/ is run with every dataset
-replaced by a few made-up cases of the same format, imported weights by made-up ones, and every
-length cut to tier tiny. Scores mean nothing; a part has passed if it ran. A figure is 'empty'
-where its protocol has nothing to draw, as convergence of what is validated once.
+replaced by a few made-up cases of the same format, imported weights by made-up ones, and
+every length cut to tier tiny. Scores mean nothing; a part has passed if it ran. A figure is
+'empty' where its protocol has nothing to draw, as convergence of what is validated once.
 
 Last run: {date}.
 

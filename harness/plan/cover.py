@@ -82,7 +82,7 @@ def compared(plan: Plan) -> list[Cell]:
 
     A block is one task with one protocol, two methods, and two label budgets and two
     seeds where the matrix has them. Tasks with most methods come first. Where two tasks
-    of different modalities share a structure, both have a block.
+    share a structure, both have a block.
     """
     specs = _specs(plan.matrix)
     methods = {method.name: method for method in plan.matrix.methods}
@@ -105,18 +105,23 @@ def compared(plan: Plan) -> list[Cell]:
 def _alike(
     pairs: Iterable[tuple[str, str]], specs: Mapping[str, TaskSpec]
 ) -> tuple[tuple[str, str], ...]:
-    """Return two tasks of different modalities that share a structure, if there are.
+    """Return two tasks that share a structure, of different modalities if there are.
 
     Tables compare the scores of such a structure (METHODS 4.8).
     """
     listed = [pair for pair in pairs if specs[pair[0]].structures]
-    for place, first in enumerate(listed):
-        for second in listed[place + 1 :]:
-            one, two = specs[first[0]], specs[second[0]]
-            shared = set(one.structures) & set(two.structures)
-            if first[1] == second[1] and one.modality != two.modality and shared:
-                return first, second
-    return ()
+    found = [
+        (first, second)
+        for place, first in enumerate(listed)
+        for second in listed[place + 1 :]
+        if first[1] == second[1]
+        and set(specs[first[0]].structures) & set(specs[second[0]].structures)
+    ]
+    return max(
+        found,
+        key=lambda two: specs[two[0][0]].modality != specs[two[1][0]].modality,
+        default=(),
+    )
 
 
 def _block(plan: Plan, task: str, protocol: str, methods: set[str]) -> list[Cell]:
