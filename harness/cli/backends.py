@@ -35,13 +35,13 @@ def add_backend(command: argparse.ArgumentParser, where: str) -> None:
     )
     command.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="local: processes (default: one per core, or per place on a GPU)",
     )
     command.add_argument(
         "--per-gpu",
-        type=_positive,
+        type=positive,
         metavar="K",
         help="local: cells that may use a GPU of --gpus at once (default 1)",
     )
@@ -68,7 +68,7 @@ def _add_resources(command: argparse.ArgumentParser) -> None:
         "--time", help="slurm: limit, M, H:M:S or D-H (default 1 day, cells 4 hours)"
     )
     slurm.add_argument("--mem", help="slurm: memory of a node, such as 16G")
-    slurm.add_argument("--cpus", type=_positive, help="slurm: cores (default 1)")
+    slurm.add_argument("--cpus", type=positive, help="slurm: cores (default 1)")
     slurm.add_argument(
         "--gpus", type=int, help="slurm: GPUs of a job; local: GPUs that workers share"
     )
@@ -198,7 +198,8 @@ def _next_commands(args: argparse.Namespace) -> list[str]:
     return [f"harness status {tail}", f"harness report {tail}"]
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number from 1 on, as an argument type."""
     value = int(text)
     if value < 1:
         message = f"{text} is below 1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,7 @@ def new_benchmark(args: argparse.Namespace) -> Exit:
     from ..matrix.starter import write_benchmark
 
     files = write_benchmark(args.folder, args.task, args.weights)
-    if args.json:
-        emit_json({"written": [str(path) for path in files]})
-        return Exit.DONE
-    for path in files:
-        say(f"written: {_shown(path)}")
-    say(f"next:    cd {_shown(args.folder)} && harness plan --cost")
-    return Exit.DONE
+    return _written(files, f"cd {_shown(args.folder)} && harness plan --cost", args)
 
 
 def new_method(args: argparse.Namespace) -> Exit:
@@ -84,12 +79,17 @@ def new_method(args: argparse.Namespace) -> Exit:
     for path, template in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_filled(template, name), encoding="utf-8")
+    return _written(files, f"harness check methods/{name}.py", args)
+
+
+def _written(files: Iterable[Path], following: str, args: argparse.Namespace) -> Exit:
+    """Say which files were written, and the command that comes next."""
     if args.json:
         emit_json({"written": [str(path) for path in files]})
         return Exit.DONE
     for path in files:
         say(f"written: {_shown(path)}")
-    say(f"next:    harness check methods/{name}.py")
+    say(f"next:    {following}")
     return Exit.DONE
 
 

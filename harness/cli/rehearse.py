@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schema.errors import Exit
+from .backends import positive
 from .options import add_command, filters, results_folder
 from .output import counted, emit_json, say
 
 if TYPE_CHECKING:
-    from .rehearsal import Part
+    from .rehearsal import Part, Rehearsal
 
 
 def add_parser(commands: Any) -> None:
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> None:
     )
     command.add_argument(
         "--workers",
-        type=int,
+        type=positive,
         metavar="N",
         help="processes (default: one per core)",
     )
@@ -66,13 +67,13 @@ def _folder(args: argparse.Namespace, results: Path) -> Path:
     return results / "rehearsals" / Path(args.benchmark).stem
 
 
-def _summary(rehearsal: Any) -> str:
+def _summary(rehearsal: Rehearsal) -> str:
     chosen, cells = len(rehearsal.cells), len(rehearsal.plan.cells)
     covered = counted(len(rehearsal.items), "part")
     return f"{chosen} of {counted(cells, 'cell')} cover {covered} of the matrix"
 
 
-def _list(rehearsal: Any, args: argparse.Namespace) -> Exit:
+def _list(rehearsal: Rehearsal, args: argparse.Namespace) -> Exit:
     if args.json:
         emit_json(
             {

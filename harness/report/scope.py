@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..schema.claims import StatedClaim
-from ..schema.identity import short
 from ..schema.task import TaskSpec
 
 if TYPE_CHECKING:
@@ -144,8 +143,3 @@ def scope_of_plan(plan: Plan) -> Scope:
         claims=plan.matrix.claims,
         beside=plan.matrix.content.roots[0],
     )
-
-
-def keys_of(cells: pd.DataFrame) -> tuple[str, ...]:
-    """Return the names (16 digits) of the evaluate nodes of published cells."""
-    return tuple(short(key) for key in cells.evaluate_key[cells.state == "done"])

@@ -169,3 +169,16 @@ def shared(tmp_path_factory):
         findings = findings_of_store(load(bench.path), store)
     page = bench.root / "reports" / "benchmark" / "index.html"
     return SimpleNamespace(folder=folder, bench=bench, page=page, findings=findings)
+
+
+@pytest.fixture
+def tasks(make_spec):
+    """A segmentation and a classification."""
+    return {"organs": make_spec(), "nodules": make_spec("classification")}
+
+
+@pytest.fixture(name="evidence")
+def evidence_of_two_tasks(make_evidence, make_cells, make_reader, tasks):
+    """Scores of three methods on both tasks."""
+    cells = make_cells(tasks=tuple(tasks), methods=("random", "mae", "simmim"))
+    return make_evidence(cells, make_reader(), tasks, draws=200)

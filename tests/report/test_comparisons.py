@@ -18,17 +18,6 @@ from harness.schema.errors import UserError
 METHODS = ("random", "mae", "simmim")
 
 
-@pytest.fixture
-def tasks(make_spec):
-    return {"organs": make_spec(), "nodules": make_spec("classification")}
-
-
-@pytest.fixture
-def evidence(make_evidence, make_cells, make_reader, tasks):
-    cells = make_cells(tasks=("organs", "nodules"), methods=METHODS)
-    return make_evidence(cells, make_reader(), tasks, draws=200)
-
-
 def test_each_method_against_the_baseline(evidence):
     sheet = against_baseline("dice", evidence)
     assert [heading for heading, _ in sheet.parts()] == ["organs, finetune"]

@@ -9,19 +9,6 @@ from harness.report.questions import efficiency, gain, gap_percent
 from harness.report.render import render
 from harness.schema.errors import UserError
 
-METHODS = ("random", "mae", "simmim")
-
-
-@pytest.fixture
-def tasks(make_spec):
-    return {"organs": make_spec(), "nodules": make_spec("classification")}
-
-
-@pytest.fixture
-def evidence(make_evidence, make_cells, make_reader, tasks):
-    cells = make_cells(tasks=("organs", "nodules"), methods=METHODS)
-    return make_evidence(cells, make_reader(), tasks, draws=200)
-
 
 def test_gains_in_points_and_percent(evidence):
     sheet = gain("dice", evidence)

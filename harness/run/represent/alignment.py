@@ -7,19 +7,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...schema.analyses.reuse import CKASettings
 from ...schema.errors import DataError
 from ...schema.identity import short
+from ..measured import Measured, write_features
 from ..networks import Adapted
 from ..node import Node
 from .cka import CKA, LEAST, gram
 from .layers import layers_of, reading
 from .networks import batches, choose_crops, settings_of, shape_of
-from .write import write_features
-
-Row = tuple[str, str, float | None, int]
 
 
 def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -> None:
@@ -53,11 +51,7 @@ def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -
     found = CKA(len(rows), len(columns), draws=settings.draws, rng=rng)
     with torch.no_grad():
         for x in batches(node, data, crops, one.crop, settings.batch):
-            k, l = _grams(first, x), _grams(second, x)  # noqa: E741
-            found.update(
-                torch.stack([k[name] for name in rows]),
-                torch.stack([l[name] for name in columns]),
-            )
+            found.update(_grams(first, rows, x), _grams(second, columns, x))
     node.log(f"{len(rows)} x {len(columns)} layers on {found.samples} crops")
     write_features(node, list(_rows(found, list(rows), list(columns))))
     np.savez_compressed(
@@ -74,8 +68,8 @@ def _whole(count: int, batch: int) -> int:
     return count - rest if rest < LEAST else count
 
 
-def _grams(network: Adapted, x: Tensor) -> dict[str, Tensor]:
-    """Return the Gram matrix of each layer; activations are let go at once.
+def _grams(network: Adapted, layers: dict[str, nn.Module], x: Tensor) -> Tensor:
+    """Return the Gram matrices of layers (L, n, n); activations are let go at once.
 
     Where channels go through the encoder one by one, a sample's are joined.
     """
@@ -84,23 +78,24 @@ def _grams(network: Adapted, x: Tensor) -> dict[str, Tensor]:
     def take(name: str, value: Tensor) -> None:
         found[name] = gram(value.reshape(len(x), -1))
 
-    with reading(layers_of(network), take):
+    with reading(layers, take):
         network(x)
-    return found
+    return torch.stack([found[name] for name in layers])
 
 
-def _rows(found: CKA, rows: list[str], columns: list[str]) -> Iterator[Row]:
+def _rows(found: CKA, rows: list[str], columns: list[str]) -> Iterator[Measured]:
     """Yield the whole map, and the interval of every layer with its namesake."""
     value, ends = found.value(), found.interval()
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            yield f"{row} | {column}", "cka", _number(value[i, j]), found.samples
+            pair, cka = f"{row} | {column}", _number(value[i, j])
+            yield Measured(pair, "cka", cka, found.samples)
         if row in columns:
             j = columns.index(row)
-            yield row, "cka", _number(value[i, j]), found.samples
+            yield Measured(row, "cka", _number(value[i, j]), found.samples)
             if ends is not None:
                 for name, end in zip(("cka_low", "cka_high"), ends, strict=True):
-                    yield row, name, _number(end[i, j]), found.samples
+                    yield Measured(row, name, _number(end[i, j]), found.samples)
 
 
 def _number(value: Tensor) -> float | None:

@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from ...nn.swin import WindowAttention
 from ...nn.transformer import Attention
 from ...nn.windows import cut, fit_window, put_back, shift_masks
+from ..measured import Measured
+from .layers import encoder_layers
 
 BINS = 20  # of the histogram of distances, METHODS 4.9
 LEAST_KEYS = 8  # per query: with fewer, entropy has no room to differ (METHODS 2.13)
@@ -189,8 +191,8 @@ class AttentionSpread:
         scale = [s * mm for s, mm in zip(stride, self.spacing, strict=True)]
         self.layers[name].append(spread_of(seen, scale))
 
-    def rows(self) -> Iterator[tuple[str, str, float, int]]:
-        """Yield (layer, quantity, value, queries): heads, then stages.
+    def rows(self) -> Iterator[Measured]:
+        """Yield what was measured of heads, n being queries, then of stages.
 
         A layer whose queries have fewer than LEAST_KEYS keys is left out.
         """
@@ -208,7 +210,7 @@ class AttentionSpread:
             }
             for quantity, values in means.items():
                 for head, value in enumerate(torch.as_tensor(values).tolist(), start=1):
-                    yield f"{name}.head{head}", quantity, value, queries
+                    yield Measured(f"{name}.head{head}", quantity, value, queries)
             stage = name.split(".")[0]
             stages[stage].append({k: torch.as_tensor(v) for k, v in means.items()})
             total = sum(part.histogram for part in parts)
@@ -216,33 +218,27 @@ class AttentionSpread:
         for stage, found in stages.items():
             for quantity in found[0]:
                 heads = torch.cat([each[quantity] for each in found])
-                yield stage, f"{quantity}_mean", float(heads.mean()), len(heads)
+                mean = float(heads.mean())
+                yield Measured(stage, f"{quantity}_mean", mean, len(heads))
                 if len(heads) > 1:
-                    yield stage, f"{quantity}_sd", float(heads.std()), len(heads)
+                    sd = float(heads.std())
+                    yield Measured(stage, f"{quantity}_sd", sd, len(heads))
             share = histograms[stage] / histograms[stage].sum()
             value = float(-torch.special.xlogy(share, share).sum())
-            yield stage, "attention_distance_entropy", value, len(share)
+            yield Measured(stage, "attention_distance_entropy", value, len(share))
 
 
 def layers_of(encoder: nn.Module) -> dict[str, WindowAttention | Attention]:
-    """Return the attention layers of an encoder by name: stage1.block2, block7, ..."""
-    found: dict[str, WindowAttention | Attention] = {}
-    for path, module in encoder.named_modules():
-        if isinstance(module, (WindowAttention, Attention)):
-            found[_name(path)] = module
-    return found
-
-
-def _name(path: str) -> str:
-    """Turn stages.0.blocks.1.attention into stage1.block2."""
-    words = {"stages": "stage", "blocks": "block"}
-    parts, named = path.split("."), []
-    for word, follows in zip(parts, [*parts[1:], ""], strict=True):
-        if word in words and follows.isdigit():
-            named.append(f"{words[word]}{int(follows) + 1}")
-        elif not word.isdigit() and word != "attention":
-            named.append(word)
-    return ".".join(named)
+    """Return the attention of each block of an encoder, by the block's name."""
+    attentions = (
+        (name, getattr(block, "attention", None))
+        for name, block in encoder_layers(encoder).items()
+    )
+    return {
+        name: layer
+        for name, layer in attentions
+        if isinstance(layer, (WindowAttention, Attention))
+    }
 
 
 @contextmanager

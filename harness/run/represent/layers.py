@@ -33,7 +33,7 @@ def layers_of(network: nn.Module, chosen: Sequence[str] = ()) -> dict[str, nn.Mo
     for part, rules in (("encoder", _ENCODER), ("decoder", _DECODER)):
         module = getattr(network, part, None)
         if isinstance(module, nn.Module):
-            found |= _named(module, rules)
+            found |= dict(_named(module, rules))
     for name in chosen:
         if name not in found:
             msg = (
@@ -42,6 +42,11 @@ def layers_of(network: nn.Module, chosen: Sequence[str] = ()) -> dict[str, nn.Mo
             )
             raise DataError(msg)
     return {n: m for n, m in found.items() if not chosen or n in chosen}
+
+
+def encoder_layers(encoder: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of an encoder by name, in the order of its modules."""
+    return dict(_named(encoder, _ENCODER))
 
 
 def _named(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...schema.analyses import ANALYSES, AnalysisSettings
 from ...schema.errors import DataError
+from ..adapt import start
 from ..adapt.batches import case_image
-from ..adapt.start import build_network, load_model
 from ..data import TaskData
 from ..networks import Adapted, Model, Shape
 from ..node import Node
@@ -27,12 +27,13 @@ def before(node: Node, role: str = "adapt") -> Adapted:
     """Return the network that an adaptation started from, in evaluation mode."""
     key = str(node.identity["inputs"][role])
     adapt = Node(node.store, node.store.spec(key), node.attempt, node.device)
-    return _single(build_network(adapt, Shape.of(adapt.identity["settings"])).eval())
+    shape = start.shape_of(adapt.identity["settings"])
+    return _single(start.build_network(adapt, shape).eval())
 
 
 def after(node: Node, role: str = "adapt") -> Adapted:
     """Return the network that an adaptation published, in evaluation mode."""
-    network, _ = load_model(node.store, str(node.identity["inputs"][role]))
+    network, _ = start.load_model(node.store, str(node.identity["inputs"][role]))
     return _single(network.to(node.device))
 
 

@@ -35,7 +35,8 @@ class Counts:
         return cls(train, max(2, classes), max(3, classes))
 
     def __getitem__(self, side: Side) -> int:
-        return {"train": self.train, "val": self.val, "test": self.test}[side]
+        found: int = getattr(self, side)
+        return found
 
 
 @dataclass(frozen=True)
