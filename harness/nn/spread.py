@@ -41,6 +41,50 @@ def effective_rank(x: Tensor) -> float:
 
 
 @torch.no_grad()
+def rankme(x: Tensor) -> float:
+    """exp(entropy of the singular values), the mean left in (RankMe, Garrido 2023, eq. 1).
+
+    Shares are increased by 1e-7, as there. x: (B, D), finite. Returns a value from 1 (all
+    on one line through 0) to min(B, D).
+    """
+    values = torch.linalg.svdvals(x.double())
+    p = values / values.sum().clamp(min=1e-12) + 1e-7
+    return float(torch.exp(-(p * p.log()).sum()))
+
+
+@torch.no_grad()
+def spectrum_slope(x: Tensor) -> float | None:
+    """Return the decay a of the covariance's eigenvalues, j-th one ~ j^-a (a-ReQ).
+
+    Agrawal et al. 2022 take vectors with a near 1 for the best ones. A straight line of
+    least squares over log j, through the larger half of the eigenvalues that the batch
+    can have: the smaller ones fall off by sampling alone (the half is chosen here). None
+    for fewer than three such eigenvalues above 1e-10 of the largest. x: (B, D), finite.
+    """
+    x = x.double()
+    values = torch.linalg.svdvals(x - x.mean(dim=0)).square()
+    values = values[: max(3, min(len(x) - 1, x.shape[1]) // 2)]
+    values = values[values > 1e-10 * values[:1].clamp(min=1e-12)]
+    if len(values) < 3:
+        return None
+    ranks = torch.arange(1, len(values) + 1, dtype=torch.float64, device=x.device).log()
+    away = ranks - ranks.mean()
+    return -float((away * values.log()).sum() / away.square().sum())
+
+
+@torch.no_grad()
+def uniformity(x: Tensor) -> float:
+    """Return log of the mean of exp(-2 |z - z'|^2) over pairs of unit vectors.
+
+    Wang and Isola 2020, t = 2. x: (B, D), B at least 2, finite. Returns a value from -8
+    (all pairs opposite) to 0 (all equal); lower is more uniform.
+    """
+    z = functional.normalize(x.double(), dim=1)
+    apart = torch.pdist(z).square()
+    return float(apart.mul(-2).exp().mean().log())
+
+
+@torch.no_grad()
 def prototype_use(p: Tensor) -> dict[str, float]:
     """Tell of collapse what a batch of prototype probabilities (..., K) can.
 

@@ -45,6 +45,8 @@ def _of_entry(
         for cell in cells
         if entry.takes(cell.method, cell.task, cell.protocol, cell.budget)
     ]
+    if entry.settings.once:
+        chosen = _first_of_each_encoder(chosen)
     if not entry.settings.pairs:
         yield from (((cell,), None) for cell in chosen)
         return
@@ -52,6 +54,18 @@ def _of_entry(
     for one in between:
         for first, second, against in _pairs(chosen, one):
             yield (first, second), against
+
+
+def _first_of_each_encoder(cells: Iterable[Cell]) -> list[Cell]:
+    """Return one cell per task, fold and encoder that cells start from.
+
+    An encoder without a pretraining is drawn from the seed of its cell.
+    """
+    first: dict[tuple[object, ...], Cell] = {}
+    for cell in cells:
+        start = cell.pretrain_key or cell.seed
+        first.setdefault((cell.task, cell.fold, cell.method, start), cell)
+    return list(first.values())
 
 
 def _pairs(cells: Iterable[Cell], between: Between) -> Iterator[Pair]:

@@ -34,6 +34,15 @@ def test_an_analysis_of_single_networks_is_one_node_per_cell(bench):
     assert job.after == (analysis.cells[0].adapt_key,)
 
 
+def test_an_encoder_before_adaptation_is_looked_at_once_per_task(bench):
+    found = _compared(_plan(bench, "{transfer: {}}"))
+    # what has no pretraining is drawn anew by each seed of its cells
+    assert found == [
+        (("plain", "1-shot", 0),), (("plain", "1-shot", 1),),
+        (("masked", "1-shot", 0),), (("other", "1-shot", 0),),
+    ]  # fmt: skip
+
+
 def test_pairs_differ_in_one_thing(bench):
     budgets = _compared(_plan(bench, "{similarity: {methods: [plain]}}"))
     assert budgets == [

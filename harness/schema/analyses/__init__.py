@@ -9,11 +9,15 @@ from .attention import Attention
 from .reuse import Reuse
 from .settings import AnalysisSettings
 from .similarity import Similarity
+from .transfer import Transfer
 
-__all__ = ["ANALYSES", "AnalysisSettings", "Attention", "Reuse", "Similarity"]
+__all__ = [
+    "ANALYSES", "AnalysisSettings", "Attention", "Reuse", "Similarity", "Transfer",
+]  # fmt: skip
 
 ANALYSES: dict[str, type[AnalysisSettings]] = {
     "attention": Attention,
     "reuse": Reuse,
     "similarity": Similarity,
+    "transfer": Transfer,
 }

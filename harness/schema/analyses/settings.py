@@ -16,12 +16,15 @@ class AnalysisSettings(Closed):
     """Common ground of all analyses.
 
     pairs: whether an analysis compares two adapted networks; else it looks at one, and
-    at what that was before it was adapted. They look at test cases, the same ones for
-    every method: the first `samples` by a hash of their ids.
+    at what that was before it was adapted. once: whether it looks at the encoder before
+    alone, so that of the cells that start from one encoder the first stands for all.
+    They look at test cases, the same ones for every method: the first `samples` by a
+    hash of their ids.
     """
 
     version: ClassVar[int] = 1
     pairs: ClassVar[bool] = False
+    once: ClassVar[bool] = False
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {}
 
     samples: int = Field(

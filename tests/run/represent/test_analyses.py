@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from harness.cli import main
 from harness.matrix import load
 from harness.plan import make_plan
+from harness.run.node import Node
+from harness.run.represent import transfer
+from harness.schema.errors import DataError
 from harness.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,6 +33,7 @@ analyses:
   reuse: {{samples: 4, batch: 4, label_budgets: [2-shot]}}
   similarity: {{samples: 4, batch: 4, between: [budgets]}}
   attention: {{samples: 2, label_budgets: [2-shot]}}
+  transfer: {{samples: 4}}
   lost: {{extends: reuse, samples: 4, batch: 4, layers: [stage1.blok1],
          label_budgets: [2-shot]}}
 """
@@ -60,7 +66,7 @@ def test_nodes_wait_for_adaptations_and_are_done_beside_a_wrong_one(folder):
     assert code == 1  # the layer that does not exist
     assert [one.name for one in plan.analyses_todo] == ["lost"]
     names = [one.name for one in plan.analyses]
-    assert names == ["reuse", "similarity", "attention", "lost"]
+    assert names == ["reuse", "similarity", "attention", "transfer", "lost"]
     assert not plan.todo
 
 
@@ -79,6 +85,39 @@ def test_attention_is_there_before_and_after(folder):
     rows = _rows(store, make_plan(load(path), store), "attention")
     states = {row["layer"].split(".")[0] for row in rows}
     assert states == {"before", "after"}
+
+
+def test_transfer_measures_vectors_and_heads_once(folder):
+    path, store, _ = folder
+    rows = _rows(store, make_plan(load(path), store), "transfer")
+    found = {row["quantity"]: row["value"] for row in rows}
+    assert len(rows) == len(found) == 6  # of one cell; no classes, so no neighbours
+    assert 1 <= found["effective_rank"] <= 3
+    assert 1 <= found["rankme"] <= 4
+    assert 0 < found["attention_entropy_share"] <= 1
+    assert {r["n"] for r in rows if r["layer"] == "pooled"} == {4}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("choose_crops", lambda *_: [None] * 3,
+         "the 4 test cases of phantom_organs give 3 crops, and 4 or more have a spectrum"),
+        ("batches", lambda *_: [torch.full((4, 1, 32, 32, 32), torch.nan)],
+         "the encoder gives vectors that are not finite on phantom_organs"),
+    ],
+)  # fmt: skip
+def test_what_has_no_spectrum_is_said_in_one_sentence(
+    folder, monkeypatch, part, value, said
+):
+    path, store, _ = folder
+    plan = make_plan(load(path), store)
+    one = next(each for each in plan.analyses if each.name == "transfer")
+    node = Node(store, store.spec(one.key), SimpleNamespace(log=path.parent / "log"),
+                torch.device("cpu"))  # fmt: skip
+    monkeypatch.setattr(f"harness.run.represent.transfer.{part}", value)
+    with pytest.raises(DataError, match=said):
+        transfer.analyse(node)
 
 
 def test_small_arrays_carry_the_names_of_layers(folder):
