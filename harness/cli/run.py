@@ -167,7 +167,10 @@ def _prepare(plan: Plan, jobs: Sequence[Job], store: Store) -> None:
         sys.stderr.write(f"\r{line}{end}" if live else f"{line}\n")
         sys.stderr.flush()
 
-    prepare_data(plan, jobs, store.root, workers=os.cpu_count() or 1, progress=show)
+    prepare_data(
+        plan, jobs, store.root, workers=os.cpu_count() or 1,
+        progress=show, warn=lambda line: sys.stderr.write(f"{line}\n"),
+    )  # fmt: skip
 
 
 def _report(args: argparse.Namespace) -> None:

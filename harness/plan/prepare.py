@@ -7,11 +7,12 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ..schema.errors import DataError
-from ..volumes.cache import build_cache
+from ..volumes.cache import build_cache, open_cache
+from ..volumes.faults import SHOWN
 from ..volumes.formats import open_dataset
 from .cells import Job
 from .plan import Plan
@@ -26,11 +27,13 @@ def prepare_data(
     *,
     workers: int = 1,
     progress: Progress | None = None,
+    warn: Callable[[str], object] | None = None,
 ) -> list[str]:
     """Cache the datasets that `jobs` need; return the tasks that were not cached yet.
 
     Then the voxels of corpora are compared with those of test sides.
-    results: the results folder; workers: threads that read cases. Raises DataError with
+    results: the results folder; workers: threads that read cases; warn: called with a
+    line for each case that is left out since it cannot be read. Raises DataError with
     the faults of the first dataset that has any; nothing of it is left on disk.
     """
     prepared = []
@@ -50,9 +53,21 @@ def prepare_data(
             # Files are named relative to the dataset, and two datasets may share names.
             msg = f"{dataset.root or f'task {task!r}'}: {error}"
             raise DataError(msg) from error
+        if warn is not None:
+            for line in _left_out(task, open_cache(folder).unreadable):
+                warn(line)
         prepared.append(task)
     plan.overlaps.compare(results)
     return prepared
+
+
+def _left_out(task: str, unreadable: Mapping[str, str]) -> list[str]:
+    """Return lines on the cases that skip_unreadable left out of a cache."""
+    lines = [f"{task}: left out: {fault}" for fault in unreadable.values()]
+    if (more := len(lines) - SHOWN) > 0:
+        end = f"and {more} more, which `harness data check {task}` lists"
+        lines[SHOWN:] = [f"{task}: {end}"]
+    return lines
 
 
 def _tasks(plan: Plan, job: Job) -> list[str]:

@@ -38,6 +38,20 @@ metrics: [dice]
 source: {page: "https://example.org/scans", licence: CC0}
 """
 
+CORPUS = """
+title: Pictures of no task
+preprocess: {intensity: {kind: window, low: 0, high: 255}}
+sources:
+  - volumes:
+      name: pictures
+      modality: X-ray
+      dims: 2
+      format: {kind: images, folder: pictures, pattern: "*"}
+      cases: 12
+      skip_unreadable: SKIP
+      source: {page: "https://example.org/pictures", licence: CC0}
+"""
+
 
 @pytest.fixture
 def cohort(user, content):
@@ -143,3 +157,39 @@ def test_every_class_may_be_missing_from_the_test_side(user, cohort):
     assert "undefined on these test cases, where a class is absent" in " ".join(
         out.split()
     )
+
+
+@pytest.fixture
+def pictures(user, cohort, content):
+    """Twelve pictures of no task, one of them cut; write(skip) makes their corpus."""
+    folder = cohort / "pictures"
+    folder.mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 24), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    cut(folder / "07.png")
+    corpus = content / "corpora" / "pictures.yaml"
+    corpus.parent.mkdir(exist_ok=True)
+
+    def write(*, skip):
+        corpus.write_text(CORPUS.replace("SKIP", "true" if skip else "false"))
+        method = "{encoder: {kind: resnet, dims: 2}, steps: 1}"
+        user.write(tasks="[cohort]", corpus="pictures", methods=f"{{simclr: {method}}}")
+
+    yield write
+    corpus.unlink()
+
+
+def test_unreadable_files_of_a_corpus_are_refused_or_listed_and_left_out(
+    user, pictures
+):
+    pictures(skip=False)
+    (said,) = refused(user, *RUN, "--until", "pretrain")
+    assert "07.png: not a readable picture, it may be truncated" in said
+    pictures(skip=True)
+    code, _, err = user.run("--until", "pretrain")
+    assert code == 0, err
+    assert "pictures@pictures: left out: 07.png: not a readable picture" in err
+    code, out, _ = user.harness("data", "check", "pictures@pictures")
+    assert code == 1
+    assert out.splitlines()[0].startswith("07.png: not a readable picture")

@@ -50,3 +50,15 @@ def test_a_fault_leaves_nothing(bench, tmp_path):
     with pytest.raises(DataError, match="case000001"):
         prepare_data(plan, _of_organs(plan), tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_cases_that_are_left_out_are_listed(bench, tmp_path):
+    with_voxels(bench, "np.inf if int(case.case_id[-2:]) < 12 else 0.5")
+    task = bench.root / "tasks/organs.yaml"
+    task.write_text(task.read_text() + "skip_unreadable: true\n")
+    plan = make_plan(bench.load(), None)
+    lines = []
+    prepare_data(plan, _of_organs(plan), tmp_path, warn=lines.append)
+    assert len(lines) == 11
+    assert lines[0].startswith("organs: left out: case 'case000000': 64 voxels are")
+    assert lines[-1] == ("organs: and 2 more, which `harness data check organs` lists")
