@@ -101,6 +101,8 @@ class DINO3DSettings(MultiCropSettings):
         tier: {**values, "balance": "centre", "precision": "fp32"}
         for tier, values in MultiCropSettings.tiers.items()
     }
+    # With 1e-5 no class token hears of its image for some hundreds of steps.
+    tiers["small"] |= {"encoder": {"layer_scale": 0.1}}
 
     def cut_views(self, region: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the large views (2B, C, *crop), then the small (L B, C, *local_crop)."""

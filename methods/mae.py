@@ -56,7 +56,7 @@ class MAESettings(MethodSettings):
         },
         "small": {
             **MethodSettings.tiers["small"], "decoder_depth": 2, "decoder_width": 96,
-            "decoder_heads": 3,
+            "decoder_heads": 3, "lr": 3e-4,
         },
         "demo": {
             **MethodSettings.tiers["demo"], "decoder_depth": 4, "decoder_width": 192,

@@ -42,9 +42,9 @@ VOLUME = (
     "voco",
 )
 CONTROLS = ("supervised", "simmim_still", "dino_uncentred")
-SECOND = ("dino_sharper", "dino_slower", "mae_slower", "simclr_slower")  # not counted
 PATCH_PROBE = ("phantom_organs", "linear_decoder", "dice")
 VOLUME_PROBE = ("phantom_organ_crops", "linear_probe", "auc")
+NEIGHBOURS = ("phantom_organ_crops", "knn", "auc")
 HIPPOCAMPUS = ("msd_hippocampus", "linear_decoder", "dice")
 FINE_TUNED = ("phantom_organs", "finetune", "dice")
 Probe = tuple[str, str, str]  # task, protocol, metric
@@ -259,7 +259,7 @@ def document(results: Path) -> dict[str, list[str]]:
         Run(ROOT / "examples" / f"{name}.yaml", results)
         for name in ("learn", "learn_hippocampus", "learn_finetune")
     )
-    names = [e.name for e in phantoms.pretrained() if e.name not in CONTROLS + SECOND]
+    names = [e.name for e in phantoms.pretrained() if e.name not in CONTROLS]
     volume = [name for name in names if name in VOLUME]
     patch = [name for name in names if name not in VOLUME]
     verdicts = [phantoms.answer(name, PATCH_PROBE) for name in patch]
@@ -270,9 +270,9 @@ def document(results: Path) -> dict[str, list[str]]:
         "patch": table(phantoms, patch, PATCH_PROBE),
         "volume": table(phantoms, volume, VOLUME_PROBE),
         "controls": controls(phantoms),
-        "second round": table(phantoms, SECOND, PATCH_PROBE),
         "patch of the others": table(phantoms, volume, PATCH_PROBE),
         "volume of the others": table(phantoms, patch, VOLUME_PROBE),
+        "neighbours": table(phantoms, names, NEIGHBOURS),
         "hippocampus": table(
             patients, [e.name for e in patients.pretrained()], HIPPOCAMPUS
         ),

@@ -84,7 +84,13 @@ class DistillationSettings(MethodSettings):
 class MultiCropSettings(ManyCropsSettings, DistillationSettings):
     """Distillation over two large views and several small ones."""
 
+    # Where nothing is restored beside, tier small's rate for all lets the student find a
+    # constant before the teacher's differences; chosen here by loss and monitor
+    # (docs/log.md).
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         tier: {**ManyCropsSettings.tiers[tier], **DistillationSettings.tiers[tier]}
         for tier in ManyCropsSettings.tiers
     }
+    tiers["small"] |= {
+        "batch": 8, "lr": 3e-4, "momentum": 0.996, "teacher_temp": 0.04,
+    }  # fmt: skip
