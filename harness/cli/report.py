@@ -42,8 +42,8 @@ def add_parser(commands: Any) -> None:
         "tests (against the baseline), comparison (all pairs), intervals, gain (over "
         "the baseline), gap-percent, efficiency (how few labels are enough), trend (with "
         "the size of the corpus), worth (hours per point), shift-dice (a structure on "
-        "two tasks), convergence, claims, cost, cost-by-task, params; without it all "
-        "are written",
+        "two tasks), val-test (validation beside test), convergence, claims, cost, "
+        "cost-by-task, params; without it all are written",
     )
     command.add_argument(
         "--figure",

@@ -12,8 +12,9 @@ from .claims import claims
 from .comparisons import against_baseline, all_pairs
 from .convergence import sheet as convergence
 from .cost import cost, cost_by_task, parameters
-from .evidence import Evidence
+from .evidence import CASE_METRICS, Evidence
 from .intervals import intervals
+from .optimism import sheet as optimism
 from .overlap import marked
 from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
@@ -62,7 +63,9 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
     "efficiency": efficiency,
     "trend": trend,
     "worth": worth,
+    "val-test": optimism,
 }
+_OF_PREDICTIONS = "val-test"  # of classifications alone
 # In the order in which a report shows them.
 TABLES: tuple[str, ...] = (
     *MEASURES, "dice-per-structure", "hd95-per-structure", "dice-per-organ-group",
@@ -115,6 +118,8 @@ def _could(name: str, evidence: Evidence) -> bool:
         return len(set(named)) < len(named)  # two tasks share a structure
     if name.endswith("-per-organ-group"):
         return bool(organ_groups(named))
+    if name == _OF_PREDICTIONS:
+        return not {*evidence.shown_metrics()} <= {*CASE_METRICS}
     return name != "trend" or len(set(pretraining_cases(evidence).values())) > 1
 
 
@@ -123,5 +128,8 @@ def _wanted(name: str, evidence: Evidence) -> Iterator[tuple[str, Callable[[], S
         yield name, partial(_SINGLE[name], evidence)
         return
     evidence.check_any()
-    for metric in evidence.shown_metrics():
+    metrics = evidence.shown_metrics()
+    if name == _OF_PREDICTIONS:
+        metrics = [m for m in metrics if m not in CASE_METRICS] or metrics
+    for metric in metrics:
         yield f"{name}-{metric}", partial(_BY_METRIC[name], metric, evidence)

@@ -182,7 +182,7 @@ class Evidence:
         found = self._drawn.get((metric, only))
         if found is None:
             layout = self.layout(metric)
-            rows = self._predictions(metric, "test")
+            rows = self.predictions(metric, "test")
             if only is not None:
                 having = {
                     n for n, f in self.scope.tasks.items() if only < len(f.classes)
@@ -210,7 +210,7 @@ class Evidence:
             return {}
         found = self._thresholds.get(metric)
         if found is None:
-            rows = self._predictions(metric, "val")
+            rows = self.predictions(metric, "val")
             found = self._thresholds[metric] = choose_thresholds(rows)
         return found
 
@@ -300,7 +300,7 @@ class Evidence:
             )
         return found
 
-    def _predictions(self, metric: Statistic, split: str) -> pd.DataFrame:
+    def predictions(self, metric: Statistic, split: str) -> pd.DataFrame:
         """Return the predictions of a side; cells with a score not finite are left out.
 
         How many of the test side's are left out is kept for the table.

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..schema.protocols.finetune import WindowPadding, WindowWeights
@@ -97,6 +99,18 @@ def sliding_window(
     kept = tuple(slice(b, b + size) for b, size in zip(before, shape, strict=True))
     total /= count  # in place: of a large volume there is no room for a second one
     return total[(slice(None), *kept)]
+
+
+def most_likely(scores: Tensor) -> NDArray[np.uint8]:
+    """Return the class (*sides) with the largest of scores (classes, *sides).
+
+    Of equal ones the lower class. Layer by layer: the 64-bit places that argmax gives
+    would take as much memory as two classes of the whole volume.
+    """
+    found = torch.empty(scores.shape[1:], dtype=torch.uint8)
+    for layer, own in zip(found, scores.unbind(1), strict=True):
+        layer.copy_(own.argmax(dim=0))
+    return found.numpy()
 
 
 def softmax_(logits: Tensor) -> Tensor:

@@ -274,10 +274,10 @@ def to_native(array: Array, grid: Grid) -> npt.NDArray[np.uint8]:
         label = array.astype(np.uint8, copy=False)
         out = label if along is None else resample_label(label, along)
     else:
-        best = array[0] if along is None else resample(array[0], along)
+        best = (array[0] if along is None else resample(array[0], along)).copy()
         out = np.zeros(best.shape, dtype=np.uint8)
         for value in range(1, array.shape[0]):
             score = array[value] if along is None else resample(array[value], along)
             out[score > best] = value
-            best = np.maximum(best, score)
+            np.maximum(best, score, out=best)
     return np.ascontiguousarray(turn_back(out, grid))

@@ -138,7 +138,9 @@ def quantise(
 
 def to_unit(stored: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     """Map stored steps to float32 in [0, 1]."""
-    return stored.astype(np.float32) / np.float32(STEPS)
+    unit = stored.astype(np.float32)
+    unit /= np.float32(STEPS)  # in place: of a large volume there is no room for two
+    return unit
 
 
 def structure_points(

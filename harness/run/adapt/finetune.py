@@ -29,7 +29,7 @@ from ..checkpoint import save_weights
 from ..curves import Curves
 from ..data import TaskData
 from ..fused import Fused
-from ..inference import Windows, sliding_window
+from ..inference import Windows, most_likely
 from ..keep import LAST, keep_of
 from ..networks import Model, TaskShape
 from ..node import Node
@@ -37,10 +37,11 @@ from ..optimise import BestState, Schedule, trainable
 from ..patience import Patience
 from ..predictor import Labels
 from ..training import Objective, Training
-from .batches import Batches, case_image
+from .batches import Batches
 from .classify import class_logits
 from .fusing import keep_attention, standardise
 from .implementation import Implementation
+from .predict import case_logits
 from .start import build_network, protocol_of, save_model, shape_of, streams_of
 
 
@@ -159,10 +160,8 @@ def _validate_segmentation(
     for row, case_id in enumerate(ids):
         if row % collective.world_size() != collective.rank():
             continue
-        image = case_image(data, case_id, node)
-        logits = sliding_window(
-            network, image, Windows(shape.crop, protocol.val_overlap)
-        )
+        windows = Windows(shape.crop, protocol.val_overlap)
+        logits = case_logits(node, data, case_id, network, shape, windows)
         truth = data.cached.label(data.cached.index_of(case_id))
         assert truth is not None  # listing and cache have checked it
         for column, score in enumerate(_dice(logits, truth, shape)):
@@ -181,8 +180,7 @@ def _dice(logits: Tensor, truth: Labels, shape: TaskShape) -> list[Score]:
         found = (logits > 0).to(torch.uint8).cpu().numpy()
         wanted = regions.masks(truth, shape.regions)
         return regions.each(partial(dice, classes=2), found, wanted)
-    pred = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
-    return dice(pred, truth, shape.classes)
+    return dice(most_likely(logits), truth, shape.classes)
 
 
 @torch.no_grad()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import TaskData
-from ..inference import Windows, sliding_window, softmax_
+from ..inference import Windows, most_likely, sliding_window, softmax_
 from ..networks import Model, TaskShape
 from ..node import Node
 from ..predictor import Labels
@@ -47,15 +49,18 @@ class NetworkPredictor:
     @torch.no_grad()
     def labels(self, case_id: str) -> tuple[Labels, Labels]:
         """See Predictor. Notes how many windows all cases so far have taken."""
-        image = case_image(self._data, case_id, self._node)
-        shape = image.shape[1:]
-        if 4 * self.shape.classes * math.prod(shape) > _ON_DEVICE:
-            image = image.cpu()  # logits gather there; the network stays where it is
         windows = self._windows()
-        logits = sliding_window(self.network, image, windows, device=self._node.device)
-        self._count += windows.count(shape)
+        logits = case_logits(
+            self._node, self._data, case_id, self.network, self.shape, windows
+        )
+        self._count += windows.count(logits.shape[1:])
         self._node.attempt.note(windows=self._count)
-        return self._labels_of(logits, self._data.cached.index_of(case_id))
+        index = self._data.cached.index_of(case_id)
+        cached = self._data.cached
+        return labels_of(
+            logits, partial(cached.to_native, index),
+            regions=bool(self.shape.regions), resampled=cached.grid(index).resampled,
+        )  # fmt: skip
 
     def _windows(self) -> Windows:
         settings = self._node.identity["settings"]
@@ -66,14 +71,47 @@ class NetworkPredictor:
             settings.get("window_padding", "zero"),
         )
 
-    def _labels_of(self, logits: Tensor, index: int) -> tuple[Labels, Labels]:
-        to_native = partial(self._data.cached.to_native, index)
-        if not self.shape.regions:
-            scores = softmax_(logits).cpu().numpy()
-            return scores.argmax(axis=0).astype(np.uint8), to_native(scores)
-        scores = logits.sigmoid_().cpu().numpy()
-        native = [to_native(np.stack([1 - score, score])) for score in scores]
-        return (scores > 0.5).astype(np.uint8), np.stack(native)
+
+def case_logits(
+    node: Node,
+    data: TaskData,
+    case_id: str,
+    network: Model,
+    shape: TaskShape,
+    windows: Windows,
+) -> Tensor:
+    """Return the logits (classes, *sides) of a whole case.
+
+    They gather on the node's device, or in main memory where they are large.
+    """
+    image = case_image(data, case_id, node)
+    if 4 * shape.classes * math.prod(image.shape[1:]) > _ON_DEVICE:
+        image = image.cpu()  # the network stays where it is
+    return sliding_window(network, image, windows, device=node.device)
+
+
+def labels_of(
+    logits: Tensor,
+    to_native: Callable[[NDArray[Any]], Labels],
+    *,
+    regions: bool,
+    resampled: bool,
+) -> tuple[Labels, Labels]:
+    """Return what logits say on their own grid and on the file's; they are overwritten.
+
+    to_native: brings labels, or scores, there; scores are interpolated where the grids
+    differ in more than the order of axes (`resampled`).
+    """
+    if not regions:
+        shares = softmax_(logits)
+        small = most_likely(shares)
+        return small, to_native(shares.cpu().numpy() if resampled else small)
+    scores = logits.sigmoid_().cpu().numpy()
+    found = (scores > 0.5).view(np.uint8)
+    if not resampled:
+        return found, np.stack([to_native(mask) for mask in found])
+    native = [to_native(np.stack([1 - score, score])) for score in scores]
+    return found, np.stack(native)
 
 
 def network_predictor(node: Node, data: TaskData) -> NetworkPredictor:
