@@ -10,7 +10,7 @@ import numpy as np
 from ..schema.budget import LabelBudget
 from ..schema.claims import METRICS, Side
 from .contrast import TaskScores
-from .estimate import Estimate, weighted_sum
+from .estimate import Estimate, shifted, weighted_sum
 from .questions import Scored, rows_of
 from .scores import Layout
 
@@ -65,19 +65,6 @@ class Form:
         whole = weighted_sum(parts, [1.0] * len(parts), level=level)
         # Pairing may leave fewer cases than the plain values: the paired one counts.
         return shifted(whole, self.constant)
-
-
-def shifted(one: Estimate, constant: float) -> Estimate:
-    """Return an estimate with a known number added."""
-    return Estimate(
-        one.value + constant,
-        None if one.low is None else one.low + constant,
-        None if one.high is None else one.high + constant,
-        one.spread,
-        one.freedom,
-        one.cases,
-        one.seeds,
-    )
 
 
 @dataclass(frozen=True)

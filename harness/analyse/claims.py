@@ -14,10 +14,9 @@ from .claim_forms import (
     Source,
     Unmeasured,
     ratio,
-    shifted,
     side_blocks,
 )
-from .estimate import Estimate, weighted_sum
+from .estimate import Estimate, shifted, weighted_sum
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 # A quantity that is not made from scores: (quantity, method, side) -> its value.

@@ -53,6 +53,37 @@ def estimate(intervals: Intervals | None, row: int = 0) -> Estimate | None:
     )
 
 
+def shifted(one: Estimate, constant: float) -> Estimate:
+    """Return an estimate with a known number added."""
+    return Estimate(
+        one.value + constant,
+        None if one.low is None else one.low + constant,
+        None if one.high is None else one.high + constant,
+        one.spread,
+        one.freedom,
+        one.cases,
+        one.seeds,
+    )
+
+
+def over_runs(values: Sequence[float], *, level: float = 0.95) -> Estimate:
+    """Return the mean of one value per run with Student's interval; none of one run.
+
+    Raises ValueError without a value.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    n = len(found)
+    if not n:
+        msg = "a mean over runs takes one value or more"
+        raise ValueError(msg)
+    mean = float(found.mean())
+    if n < 2:
+        return Estimate(mean, None, None, 0.0, 1.0, 0, n)
+    spread = float(found.std(ddof=1) / np.sqrt(n))
+    half = float(quantile(np.array([n - 1.0]), level)[0]) * spread
+    return Estimate(mean, mean - half, mean + half, spread, n - 1.0, 0, n)
+
+
 def weighted_sum(
     parts: Sequence[Estimate], weights: Sequence[float], *, level: float = 0.95
 ) -> Estimate:

@@ -18,6 +18,7 @@ from .optimism import sheet as optimism
 from .overlap import marked
 from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
+from .represent import view_tables
 from .sheet import Sheet
 from .shifts import shift
 from .sizes import pretraining_cases, trend, worth
@@ -66,11 +67,13 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
     "val-test": optimism,
 }
 _OF_PREDICTIONS = "val-test"  # of classifications alone
+# What analyses of networks measured.
+_VIEWS = view_tables()
 # In the order in which a report shows them.
 TABLES: tuple[str, ...] = (
     *MEASURES, "dice-per-structure", "hd95-per-structure", "dice-per-organ-group",
     "hd95-per-organ-group", "auc-per-class", *_BY_METRIC, "shift-dice", "shift-hd95",
-    "convergence", "claims", "cost", "cost-by-task", "params",
+    "convergence", *_VIEWS, "claims", "cost", "cost-by-task", "params",
 )  # fmt: skip
 
 
@@ -113,6 +116,8 @@ def tables(
 
 def _could(name: str, evidence: Evidence) -> bool:
     """Tell whether a table that few benchmarks have is one of this one's."""
+    if name in _VIEWS:
+        return _VIEWS[name].possible(evidence)
     named = [n for each in evidence.scope.tasks.values() for n in each.structures]
     if name.startswith("shift-"):
         return len(set(named)) < len(named)  # two tasks share a structure
@@ -126,6 +131,9 @@ def _could(name: str, evidence: Evidence) -> bool:
 def _wanted(name: str, evidence: Evidence) -> Iterator[tuple[str, Callable[[], Shown]]]:
     if name in _SINGLE:
         yield name, partial(_SINGLE[name], evidence)
+        return
+    if name in _VIEWS:
+        yield name, partial(_VIEWS[name].tables[name], evidence)
         return
     evidence.check_any()
     metrics = evidence.shown_metrics()

@@ -21,6 +21,7 @@ from ..analyse.structures import group_rows
 from ..analyse.weighted import THRESHOLDED, Statistic
 from ..schema.errors import UserError
 from ..schema.identity import short
+from .analysed import Features
 from .options import NothingYet, Options
 from .overlap import Marks, marks_of, ranked
 from .scope import CELLS, Scope
@@ -259,6 +260,11 @@ class Evidence:
                 )
             found = self._blocks[metric] = ranked(found, self.marks)
         return complete(found, allow_incomplete=self.options.allow_incomplete)
+
+    @cached_property
+    def features(self) -> Features:
+        """What analyses of networks measured."""
+        return Features(self.scope.analyses, self.reader)
 
     @cached_property
     def marks(self) -> Marks:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import pandas as pd
 
-from ..analyse.estimate import Estimate, weighted_sum
-from ..analyse.intervals import quantile
+from ..analyse.estimate import Estimate, over_runs, weighted_sum
 from ..schema.claims import METRICS, Side
 from ..schema.errors import UserError
 from .convergence import converged
@@ -55,7 +53,7 @@ class Measures:
 
     def _hours(self, method: str, side: Side) -> list[Estimate]:
         return [
-            self._over_runs(own.wall_s.to_numpy(dtype=np.float64) / _HOUR)
+            over_runs(own.wall_s.to_numpy() / _HOUR, level=self.level)
             for own in self._adapted(method, side, "wall_s")
         ]
 
@@ -77,14 +75,6 @@ class Measures:
         )
         settings = joined.groupby(["task", "protocol", "label_budget"], sort=False)
         return [own for place, own in settings if _meant(side, *map(str, place))]
-
-    def _over_runs(self, values: np.ndarray) -> Estimate:
-        mean, n = float(values.mean()), len(values)
-        if n < 2:
-            return Estimate(mean, None, None, 0.0, 1.0, 0, n)
-        spread = float(values.std(ddof=1) / np.sqrt(n))
-        half = float(quantile(np.array([n - 1.0]), self.level)[0]) * spread
-        return Estimate(mean, mean - half, mean + half, spread, n - 1.0, 0, n)
 
 
 def _meant(side: Side, task: str, protocol: str, budget: str) -> bool:

@@ -19,6 +19,7 @@ from ..schema.errors import UserError
 from ..schema.identity import digest
 from ..store import Manifest, Store
 from ..store.durable import write_bytes
+from .analysed import analyses_of_store
 from .scope import CELLS, MORE, Scope, TaskFacts
 from .table import budget_order
 
@@ -78,6 +79,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
         planned=False,
         notes=(UNKNOWN_MISSING, *notes),
         beside=Path.cwd(),
+        analyses=analyses_of_store(store, done, cells),
     )
 
 

@@ -48,6 +48,12 @@ class Reader(Protocol):
         An adaptation whose curves are not there any more has no row.
         """
 
+    def features(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Return what analyses measured: cell, layer, quantity, value and n."""
+
+    def file(self, key: str, name: str) -> Path:
+        """Return the path of a published file. KeyError if there is none."""
+
 
 @dataclass(frozen=True)
 class StoreReader:
@@ -93,6 +99,15 @@ class StoreReader:
             found = {key: self.done.table(key, table) for key in keys}
             self.places[asked] = found
         return found
+
+    def features(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Read rows of the table `features`."""
+        files = self._files(keys, "features")
+        return query.rows(files, ["layer", "quantity", "value", "n"], {}).to_pandas()
+
+    def file(self, key: str, name: str) -> Path:
+        """Look a published file up."""
+        return self.done.path(key, name)
 
     def measured(self, keys: Sequence[str]) -> pd.DataFrame:
         """Take what the manifests say."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..schema.claims import StatedClaim
 from ..schema.task import TaskSpec
+from .analysed import NO_ANALYSES, analyses_of_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,8 @@ class Scope:
     name: of the report; cells: columns CELLS and MORE; available:
     labelled cases that were found, by task, where that is known; planned: whether what
     is missing is known, which takes a benchmark file; notes: sentences for every table;
-    claims: of the benchmark file; beside: the folder in which reports/ lies.
+    claims: of the benchmark file; beside: the folder in which reports/ lies; analyses:
+    of these cells (columns harness.report.analysed.ANALYSES).
     """
 
     name: str
@@ -92,6 +94,7 @@ class Scope:
     notes: tuple[str, ...] = ()
     claims: tuple[StatedClaim, ...] = ()
     beside: Path = field(default_factory=Path)
+    analyses: pd.DataFrame = field(default_factory=NO_ANALYSES.copy, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -142,4 +145,5 @@ def scope_of_plan(plan: Plan) -> Scope:
         },
         claims=plan.matrix.claims,
         beside=plan.matrix.content.roots[0],
+        analyses=analyses_of_plan(plan),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...schema.errors import UserError, nearest
 from ..findings import Findings
+from ..represent import views
 from . import (
     budgets,
     cases,
@@ -35,8 +36,20 @@ _FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
 
 def names(findings: Findings) -> list[str]:
     """Return the names of all figures that these findings could give."""
-    families = (*_FAMILIES, images.sketches)
+    families = (*_families(findings), _images)
     return [sketch.name for family in families for sketch in family(findings)]
+
+
+def _families(findings: Findings) -> Iterator[Callable[[Findings], list[Sketch]]]:
+    yield from _FAMILIES
+    yield from (v.figures for v in views() if v.possible(findings.evidence))
+
+
+def _images(findings: Findings) -> list[Sketch]:
+    """Return the figures that show cases."""
+    possible = (view for view in views() if view.possible(findings.evidence))
+    found = (view.images(findings) for view in possible)
+    return [*images.sketches(findings), *(one for some in found for one in some)]
 
 
 def draw(
@@ -56,8 +69,8 @@ def draw(
 
     from .style import RC
 
-    families = [family(findings) for family in _FAMILIES]
-    pictures = images.sketches(findings)
+    families = [family(findings) for family in _families(findings)]
+    pictures = _images(findings)
     if show_images:
         families.append(pictures)
     chosen: Sequence[Sketch]

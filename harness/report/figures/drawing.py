@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import pandas as pd
@@ -19,10 +19,6 @@ from .style import GRID, INK, MUTED, PAPER, RC
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Family = Literal[
-    "budgets", "comparisons", "cases", "convergence", "ranks", "classes", "published",
-    "images",
-]  # fmt: skip
 FORMATS = ("png", "pdf", "svg")
 RASTER_ABOVE = 2000  # points of a figure that are drawn as an image in svg and pdf
 
@@ -36,11 +32,11 @@ class Drawing:
     """A finished figure. data: the numbers drawn, one row per mark.
 
     caption: sentences that stand below it; alt: what it shows, for those who cannot
-    see it; family: where a page shows it; task: of a figure of one task, else empty;
-    private: it shows images of patients.
+    see it; family: where a page shows it, such as the name of a view; task: of a figure
+    of one task, else empty; private: it shows images of patients.
     """
 
-    family: Family
+    family: str
     name: str
     title: str
     caption: str

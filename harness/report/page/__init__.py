@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ... import __version__
 from ..figures.drawing import NothingToDraw
-from . import asked, contrasts, origin, register, scores, sheets
+from . import asked, contrasts, origin, register, represented, scores, sheets
 from .account import Account, Standing
 from .html import Html, el
 from .parts import Links, Section, figures, notes
@@ -62,6 +62,7 @@ def _sections(account: Account) -> list[Section]:
         _pictures(account, "distributions", "Case by case", "cases"),
         _pictures(account, "classes", "Which classes are confused", "classes"),
         _pictures(account, "convergence", "How fast it learns", "convergence"),
+        *represented.sections(account, links),
         *sheets.sections(account, links),
         _pictures(account, "published", "What papers print", "published"),
         _pictures(account, "images", "What it looks like", "images"),

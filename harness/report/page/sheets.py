@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..represent import view_tables
 from ..sheet import Column, Row, Sheet
 from .account import Account
 from .html import Html, el, join
@@ -26,21 +27,22 @@ def sections(account: Account, links: Links) -> list[Section]:
     left = {
         name: sheet
         for name, sheet in account.findings.sheets.items()
-        if name.partition("-")[0] not in _SHOWN_ELSEWHERE
+        if name.partition("-")[0] not in _SHOWN_ELSEWHERE and name not in view_tables()
     }
     found = []
     for anchor, title, starts in _TITLES:
         mine = [left.pop(n) for n in list(left) if n.startswith(starts)]
         if mine:
-            body = join(*(_sheet(account, sheet, links) for sheet in mine))
+            body = join(*(sheet_of(account, sheet, links) for sheet in mine))
             found.append(Section(anchor, title, body))
     if left:
-        body = join(*(_sheet(account, sheet, links) for sheet in left.values()))
+        body = join(*(sheet_of(account, sheet, links) for sheet in left.values()))
         found.append(Section("questions", "Further questions", body))
     return found
 
 
-def _sheet(account: Account, sheet: Sheet, links: Links) -> Html:
+def sheet_of(account: Account, sheet: Sheet, links: Links) -> Html:
+    """Return a sheet with its heading and notes."""
     parts: list[Html] = []
     left = _LISTED
     for heading, rows in sheet.parts():
