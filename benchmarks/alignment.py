@@ -140,6 +140,10 @@ def main() -> int:
     if asked.alone:
         alone(count)
         return 0
+    say = sys.stdout.write
+    say(f"{LAYERS} x {LAYERS} layers, {count * BATCH} samples in batches of {BATCH}\n")
+    for samples in (4 * BATCH, count * BATCH):  # first: a child inherits what is held
+        say(f"{samples} samples: {peak(samples):.0f} MiB at most\n")
     one, two = Given(0), Given(1)
     left = [one.activations(index) for index in range(count)]
     right = [two.activations(index) for index in range(count)]
@@ -148,8 +152,6 @@ def main() -> int:
     rounds = [(ours(left, right), theirs(left, right), theirs(*wide)) for _ in range(3)]
     mine, single, double = (min(each[i][0] for each in rounds) for i in range(3))
     exact = direct(left, right)
-    say = sys.stdout.write
-    say(f"{LAYERS} x {LAYERS} layers, {count * BATCH} samples in batches of {BATCH}\n")
     say(f"ours {mine:.2f} s\n")
     for name, other, place in (("single", single, 1), ("double", double, 2)):
         error = (rounds[0][place][1].double() - exact).abs().max()
@@ -158,8 +160,6 @@ def main() -> int:
         )
         say(f"its time; its largest error {error:.1e}\n")
     say(f"our largest error {(rounds[0][0][1] - exact).abs().max():.1e}\n")
-    for samples in (4 * BATCH, count * BATCH):
-        say(f"{samples} samples: {peak(samples):.0f} MiB at most\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The papers' questions about scores: gaps, gains, label efficiency, size curves.
+"""The papers' questions about scores: gaps, gains, label efficiency.
 
 All take the layout and the scores of each task (`contrast.task_scores`) and work for
 metrics of cases and of runs. Groups without a score are left out of the answers.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ..schema.budget import LabelBudget
 from ..schema.errors import UserError
@@ -75,23 +73,6 @@ class Efficiency:
     earliest: str | None
     surely: str | None
     differences: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True)
-class Trend:
-    """How a score changes with a size, per doubling of it.
-
-    sizes: rising, with the score of each; per_doubling: the slope of a straight line
-    over log2(size), with the doubt of cases and seeds.
-    """
-
-    task: str
-    protocol: str
-    label_budget: str
-    sizes: tuple[float, ...]
-    methods: tuple[str, ...]
-    scores: tuple[float, ...]
-    per_doubling: Estimate
 
 
 def rows_of(layout: Layout) -> dict[int, dict[str, Any]]:
@@ -247,56 +228,3 @@ def _efficiency(
     return Efficiency(
         place, method, full, first("value"), first("high"), first("low"), differences
     )
-
-
-def trends(
-    layout: Layout,
-    scored: Scored,
-    sizes: Mapping[str, float],
-    *,
-    level: float = 0.95,
-) -> list[Trend]:
-    """Return how scores change with the size of what methods are made from.
-
-    sizes: by method, such as the volumes that it was pretrained on or the parameters of
-    its encoder, above 0. Only methods named there count; a trend needs two sizes with a
-    score. Raises ValueError for a size that is not above 0.
-    """
-    if any(size <= 0 for size in sizes.values()):
-        msg = "sizes need to be above 0"
-        raise ValueError(msg)
-    blocks: dict[tuple[str, str, str], list[tuple[float, str, int]]] = {}
-    for group, row in rows_of(layout).items():
-        scores = scored.get(row["task"])
-        if row["method"] in sizes and scores is not None and _has(scores, group):
-            key = (row["task"], row["protocol"], row["label_budget"])
-            size = (float(sizes[row["method"]]), row["method"], group)
-            blocks.setdefault(key, []).append(size)
-    found = []
-    for (task, protocol, budget), some in blocks.items():
-        some.sort()
-        x = np.log2([size for size, _, _ in some])
-        away = x - x.mean()
-        if not np.square(away).sum() > 0:
-            continue
-        weights = away / np.square(away).sum()
-        groups = [group for _, _, group in some]
-        slope = scored[task].contrast(
-            dict(zip(groups, weights.tolist(), strict=True)), level=level
-        )
-        if slope is not None:
-            values = [scored[task].value(group) for group in groups]
-            found.append(
-                Trend(
-                    task, protocol, budget,
-                    tuple(size for size, _, _ in some),
-                    tuple(method for _, method, _ in some),
-                    tuple(value for value in values if value is not None),
-                    slope,
-                )
-            )  # fmt: skip
-    return found
-
-
-def _has(scores: TaskScores, group: int) -> bool:
-    return scores.value(group) is not None

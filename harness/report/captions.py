@@ -58,8 +58,7 @@ def general(
         notes += _intervals(entries, level=options.level, drawn=drawn)
     else:
         notes.append(_styled(choice, options))
-    if _one_pretraining(layout):
-        notes.append(ONE_PRETRAINING)
+    notes += of_pretraining(layout)
     if _several_seeds(layout) and int(layout.groups.subsets.max()) <= 1:
         notes.append(
             "One draw of labelled cases per budget: intervals do not include its "
@@ -112,6 +111,11 @@ def _intervals(entries: Sequence[Entry], *, level: float, drawn: str) -> list[st
     if "none" in rules:
         notes.append("One case under one seed has no interval.")
     return notes
+
+
+def of_pretraining(layout: Layout) -> list[str]:
+    """Return what is said where each method was pretrained once."""
+    return [ONE_PRETRAINING] if _one_pretraining(layout) else []
 
 
 def _one_pretraining(layout: Layout) -> bool:

@@ -19,11 +19,12 @@ from .overlap import marked
 from .questions import efficiency, gain, gap_percent
 from .rankings import ranks
 from .represent import view_tables
+from .scaling import model_size, possible, trend
 from .sheet import Sheet
 from .shifts import shift
-from .sizes import pretraining_cases, trend, worth
 from .table import MEASURES, Measure, Table
 from .tables import auc_per_class, build, gap, per_organ_group, per_structure
+from .worth import worth
 
 Shown = Table | Sheet
 
@@ -63,6 +64,7 @@ _BY_METRIC: Mapping[str, Callable[[Measure, Evidence], Shown]] = {
     "gap-percent": gap_percent,
     "efficiency": efficiency,
     "trend": trend,
+    "model-size": model_size,
     "worth": worth,
     "val-test": optimism,
 }
@@ -125,7 +127,9 @@ def _could(name: str, evidence: Evidence) -> bool:
         return bool(organ_groups(named))
     if name == _OF_PREDICTIONS:
         return not {*evidence.shown_metrics()} <= {*CASE_METRICS}
-    return name != "trend" or len(set(pretraining_cases(evidence).values())) > 1
+    if name in ("trend", "model-size"):
+        return possible("corpus" if name == "trend" else "encoder", evidence)
+    return True
 
 
 def _wanted(name: str, evidence: Evidence) -> Iterator[tuple[str, Callable[[], Shown]]]:

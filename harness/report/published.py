@@ -61,6 +61,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
             **{name: manifest.labels.get(name) for name in CELLS},
             "tier": manifest.labels.get("tier"),
             "overlap": manifest.labels.get("overlap"),
+            "recipe": manifest.labels.get("recipe"),
             "adapt_key": specs.adapt_of(key),
             "evaluate_key": key,
             "state": "done",

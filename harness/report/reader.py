@@ -20,6 +20,7 @@ SCORE = "score"  # what protocols call their validation score; a sweep adds its 
 # What was noted of a node: seconds, GPU-hours, bytes, numbers of parameters and cases.
 MEASURED = (
     "wall_s", "gpu_h", "peak_mem", "peak_gpu_mem", "trainable_params", "n_train",
+    "encoder_params",
 )  # fmt: skip
 
 

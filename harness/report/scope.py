@@ -21,8 +21,9 @@ CELLS = (
     "method", "encoder", "task", "protocol", "label_budget", "fold", "seed",
     "subset_seed", "pretraining_seed", "pretraining_key", "evaluate_key", "state",
 )  # fmt: skip
-# And more that is known of them; overlap: what a method had seen of its task, or None.
-MORE = ("adapt_key", "tier", "overlap")
+# And more that is known of them; overlap: what a method had seen of its task, or None;
+# recipe: of the method (matrix.recipes), or None.
+MORE = ("adapt_key", "tier", "overlap", "recipe")
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,11 @@ def scope_of_plan(plan: Plan) -> Scope:
     """Take the cells of a benchmark file, published or not."""
     import pandas as pd
 
+    from ..matrix.recipes import recipe_of
+
     done = {cell.evaluate_key for cell in plan.done}
     tier, methods = plan.matrix.tier, plan.matrix.stages
+    recipes = {name: recipe_of(method) for name, method in methods.items()}
     rows = [
         {
             "method": cell.method,
@@ -130,6 +134,7 @@ def scope_of_plan(plan: Plan) -> Scope:
             "state": "done" if cell.evaluate_key in done else "missing",
             "tier": tier,
             "overlap": plan.overlaps.of(methods[cell.method], cell.task),
+            "recipe": str(recipes[cell.method]) if recipes[cell.method] else None,
         }
         for cell in plan.cells
     ]

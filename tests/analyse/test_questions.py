@@ -14,9 +14,9 @@ from harness.analyse.questions import (
     gaps,
     label_efficiency,
     mean_gaps,
-    trends,
 )
 from harness.analyse.resample import Resample
+from harness.analyse.trends import trends
 from harness.schema.errors import UserError
 
 BUDGETS = ("5-shot", "50%", "100%")
@@ -119,7 +119,7 @@ def test_trends_over_sizes(study):
     )
     scored = task_scores(stacked)
     (found,) = trends(layout, scored, {"big": 400, "small": 100, "middle": 200})
-    assert found.methods == ("small", "middle", "big")
+    assert (found.family, found.methods) == ("", ("small", "middle", "big"))
     assert found.per_doubling.value == pytest.approx(0.05, abs=0.02)
     slope = np.polyfit(np.log2(found.sizes), found.scores, 1)[0]
     assert found.per_doubling.value == pytest.approx(slope)
@@ -127,6 +127,20 @@ def test_trends_over_sizes(study):
     assert trends(layout, scored, {"big": 400, "small": 400}) == []
     with pytest.raises(ValueError, match="above 0"):
         trends(layout, scored, {"big": 0})
+
+
+def test_trends_of_families_stand_apart(study):
+    level = {"a.10pct": 0.5, "a": 0.6, "b.10pct": 0.9, "b": 0.8, "alone": 0.1}
+    layout, stacked = study(level, cases=30, sd=0.01)
+    sizes = {name: 10.0 if "10pct" in name else 80.0 for name in level}
+    family = {name: name.partition(".")[0] for name in level}
+    found = trends(layout, task_scores(stacked), sizes, family)
+    slopes = {one.family: one.per_doubling.value for one in found}
+    assert slopes == pytest.approx({"a": 0.1 / 3, "b": -0.1 / 3}, abs=0.01)
+    assert {one.methods for one in found} == {("a.10pct", "a"), ("b.10pct", "b")}
+    del family["a"]
+    found = trends(layout, task_scores(stacked), sizes, family)
+    assert [one.family for one in found] == ["b"]
 
 
 def test_independent_estimates_add_their_variances():

@@ -7,11 +7,13 @@ from itertools import pairwise
 
 import pytest
 
+from harness.matrix.recipes import recipe_of
 from harness.plan import make_plan
 from harness.plan.corpora import chosen
 from harness.schema.cases import CaseRef
 from harness.schema.corpus import CorpusSource, CorpusSpec
 from harness.schema.errors import DataError, Mistakes
+from harness.schema.recipes import Recipe
 
 TEXT = """
 tier: tiny
@@ -151,6 +153,30 @@ def test_corpus_fractions_are_a_factor_of_nested_parts(bench):
     }
     assert found["masked.25pct"][1] < found["masked.50pct"][1] < found["masked"][1]
     assert {cell.method for cell in plan.cells} == {*found, "plain"}
+    recipes = {name: recipe_of(each) for name, each in plan.matrix.stages.items()}
+    parts = {
+        (each.objective, each.encoder) for n, each in recipes.items() if n in found
+    }
+    assert len(parts) == 1  # they make one curve
+    assert {n: recipes[n].share for n in found} == {
+        "masked.25pct": 0.25, "masked.50pct": 0.5, "masked": 1.0,
+    }  # fmt: skip
+    assert recipes["plain"].objective != recipes["masked"].objective
+    for each in recipes.values():
+        assert Recipe.parse(str(each)) == each
+
+
+def test_a_wider_encoder_has_the_recipe_of_the_narrow_one_but_for_it(bench):
+    methods = (
+        "{masked: , wide: {extends: masked, encoder: {kind: swin, width: 24}}, "
+        "harder: {extends: masked, mask_ratio: 0.7}}"
+    )
+    plan = planned(bench, "title: o\nsources: [{task: organs}]\n", methods)
+    found = {name: recipe_of(each) for name, each in plan.matrix.stages.items()}
+    assert found["wide"].objective == found["masked"].objective
+    assert found["wide"].encoder != found["masked"].encoder
+    assert found["harder"].encoder == found["masked"].encoder
+    assert found["harder"].objective != found["masked"].objective
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.matrix.recipes import recipe_of
 from harness.plan import make_plan
 from harness.plan.cost import Cost
 from harness.schema.errors import DataError
@@ -113,8 +114,10 @@ def test_specs_hold_what_a_worker_needs(plan):
     assert spec["where"]["cache"]["organs"] == (
         "cache/data/" + spec["identity"]["data"]["fingerprint"][:16]
     )
+    recipe = recipe_of(plan.matrix.stages["harder"])
     assert spec["labels"] == {
         "method": "harder", "encoder": "swin", "tier": "tiny", "corpus": "toys",
+        "recipe": str(recipe),
         "task": "organs", "protocol": "finetune", "label_budget": "5-shot", "fold": 0,
         "folds": 1, "seed": 0, "subset_seed": 0, "pretraining_seed": 0,
         "pretraining_key": cell.pretrain_key, "n_train": 5,

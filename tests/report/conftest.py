@@ -115,7 +115,7 @@ class MadeReader:
         kind = found.key.str[:2].map({"p-": "p", "a-": "a"})
         return found.assign(
             wall_s=kind.map(wall).fillna(60.0), gpu_h=self.gpu_h, peak_mem=2e9,
-            peak_gpu_mem=np.nan, n_train=5.0,
+            peak_gpu_mem=np.nan, n_train=5.0, encoder_params=np.nan,
             trainable_params=np.where(kind == "a", 1234.0, np.nan),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Sheets of structures, of shifts between tasks, and of score against size and cost."""
+"""Sheets of structures, of shifts between tasks, and of score against cost."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from harness.report.catalogue import tables
 from harness.report.render import render
 from harness.report.shifts import shift
-from harness.report.sizes import trend, worth
 from harness.report.tables import per_organ_group, per_structure
+from harness.report.worth import worth
 from harness.schema.errors import UserError
 
 
@@ -81,35 +81,6 @@ def test_tasks_that_share_nothing_are_said_and_left_out(
     with pytest.raises(UserError, match="no two tasks with dice have a structure"):
         shift("dice", apart)
     assert not [stem for stem, _ in tables(apart) if stem.startswith("shift")]
-
-
-def sized(reader, cases):
-    """A reader whose pretrainings were on so many cases, by method."""
-
-    class Sized(reader):
-        def measured(self, keys):
-            found = super().measured(keys)
-            own = found.key.str.removeprefix("p-").map(cases)
-            return found.assign(n_train=own.fillna(found.n_train))
-
-    return Sized()
-
-
-def test_a_trend_is_the_slope_per_doubling_of_the_cases(
-    make_evidence, make_cells, make_reader, tasks
-):
-    cells = make_cells(tasks=("organs",), methods=("random", "simmim", "mae"))
-    reader = sized(make_reader, {"simmim": 10, "mae": 40})
-    sheet = trend("dice", make_evidence(cells, reader, tasks, draws=50))
-    assert len(sheet.rows) == 2  # label budgets
-    for row in sheet.rows:  # mae is 0.05 better, from four times the cases
-        assert row.values["slope"] == pytest.approx(0.025, abs=0.005)
-        assert row.values["slope_low"] < row.values["slope"] < row.values["slope_high"]
-        assert row.values["curve"].startswith("simmim 10: 0.")
-        assert len(row.keys) == 6
-    equal = make_evidence(cells, make_reader(), tasks, draws=50)
-    with pytest.raises(UserError, match="needs corpora of two sizes"):
-        trend("dice", equal)
 
 
 @pytest.mark.parametrize(("gpu_h", "unit"), [(0.5, "GPU-hours"), (0.0, "hours")])

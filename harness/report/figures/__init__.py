@@ -16,6 +16,7 @@ from . import (
     images,
     published,
     ranks,
+    scaling,
 )
 from .drawing import Drawing, NothingToDraw, Sketch, inline_svg, save, take_turns
 
@@ -28,6 +29,7 @@ _FAMILIES: tuple[Callable[[Findings], list[Sketch]], ...] = (
     comparisons.sketches,
     cases.sketches,
     convergence.sketches,
+    scaling.sketches,
     classes.confusion_sketches,
     classes.roc_sketches,
     published.sketches,

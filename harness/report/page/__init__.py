@@ -62,6 +62,7 @@ def _sections(account: Account) -> list[Section]:
         _pictures(account, "distributions", "Case by case", "cases"),
         _pictures(account, "classes", "Which classes are confused", "classes"),
         _pictures(account, "convergence", "How fast it learns", "convergence"),
+        _pictures(account, "scaling", "Scores by size", "scaling"),
         *represented.sections(account, links),
         *sheets.sections(account, links),
         _pictures(account, "published", "What papers print", "published"),

@@ -18,6 +18,7 @@ _SHOWN_ELSEWHERE = frozenset({"rank", "tests", "comparison"})
 _TITLES = (
     ("claims", "Claims", ("claims",)),
     ("cost", "What it costs", ("cost", "params")),
+    ("sizes", "What size is worth", ("trend", "model-size")),
     ("intervals", "Other intervals", ("intervals",)),
 )
 

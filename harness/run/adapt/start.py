@@ -105,6 +105,9 @@ def save_model(node: Node, network: Model, **about: Any) -> None:
     channels are named in the order that the network takes them in. `about`: what
     selection chose: `chosen` for network_of, the rest for people.
     """
+    if isinstance(network, Adapted):
+        size = sum(each.numel() for each in network.encoder.parameters())
+        node.attempt.note(encoder_params=size)
     path = node.attempt.path("model.safetensors")
     digest = save_weights(path, network.state_dict())
     write_json(

@@ -1,75 +1,18 @@
-"""Sheets of score against size and against cost."""
+"""Sheets of score against cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ..analyse.cost import costs
-from ..analyse.questions import trends
 from ..schema.errors import UserError
 from . import captions
 from .evidence import Evidence
 from .questions import Keys, scored_by
-from .sheet import Column, Row, Sheet, Value
+from .sheet import Column, Row, Sheet
 from .table import DIGITS, LOWER_IS_BETTER, NAMES, Measure
 
 _HOUR = 3600.0
-
-
-def trend(metric: Measure, evidence: Evidence) -> Sheet:
-    """Return how scores change with the cases that methods were pretrained on.
-
-    Raises UserError where nothing is published or all were pretrained on as many.
-    """
-    layout = evidence.layout(metric)
-    found = trends(
-        layout, scored_by(metric, evidence), pretraining_cases(evidence),
-        level=evidence.options.level,
-    )  # fmt: skip
-    if not found:
-        msg = (
-            "all methods were pretrained on equally many cases (or it was not noted): a "
-            "trend needs corpora of two sizes"
-        )
-        raise UserError(msg)
-    keys = evidence.keys_of_groups(metric)
-    rows = []
-    for one in found:
-        mine = layout.groups[
-            (layout.groups.task == one.task)
-            & (layout.groups.protocol == one.protocol)
-            & (layout.groups.label_budget == one.label_budget)
-            & layout.groups.method.isin(one.methods)
-        ]
-        slope, digits = one.per_doubling, DIGITS[metric]
-        steps = zip(one.methods, one.sizes, one.scores, strict=True)
-        values: dict[str, Value] = {
-            "block": _heading(one.task, one.protocol, evidence),
-            "task": one.task, "protocol": one.protocol,
-            "label_budget": one.label_budget,
-            "curve": "; ".join(f"{m} {n:,.0f}: {v:.{digits}f}" for m, n, v in steps),
-            "slope": slope.value, "slope_low": slope.low, "slope_high": slope.high,
-            "cases": slope.cases, "seeds": slope.seeds,
-        }  # fmt: skip
-        behind = tuple(key for group in mine.index for key in keys.get(int(group), ()))
-        rows.append(Row(values, behind))
-    columns = (
-        Column("block", "block"),
-        Column("label_budget", "labels"),
-        Column("curve", "method, cases of its pretraining: score"),
-        Column(
-            "slope", "per doubling", digits=DIGITS[metric] + 1, signed=True,
-            bounds=("slope_low", "slope_high"),
-        ),
-        *(Column(n, n) for n in ("cases", "seeds")),
-        *_hidden("task", "protocol", "slope_low", "slope_high"),
-    )  # fmt: skip
-    note = (
-        "Slope of a straight line over log2 of the cases pretrained on, through all "
-        "methods that have any: what else differs between them is in it, too."
-    )
-    title = f"{NAMES[metric]} and the size of the corpus"
-    return _sheet(f"trend-{metric}", title, metric, evidence, columns, rows, note)
 
 
 def worth(metric: Measure, evidence: Evidence) -> Sheet:
@@ -123,15 +66,6 @@ def worth(metric: Measure, evidence: Evidence) -> Sheet:
     )
     title = f"{NAMES[metric]}: what a point costs"
     return _sheet(f"worth-{metric}", title, metric, evidence, columns, rows, note)
-
-
-def pretraining_cases(evidence: Evidence) -> dict[str, float]:
-    """Return how many cases each pretrained method was pretrained on, where noted."""
-    noted = evidence.measured.set_index("key").n_train.dropna()
-    cells = evidence.scope.cells
-    own = cells[cells.pretraining_key.isin(noted[noted > 0].index)]
-    sizes = own.pretraining_key.map(noted).groupby(own.method).max()
-    return {str(method): float(size) for method, size in sizes.items()}
 
 
 def _hours(metric: Measure, evidence: Evidence) -> tuple[Mapping[int, float], str]:
