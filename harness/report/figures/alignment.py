@@ -3,73 +3,120 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ...schema.errors import UserError
-from ..alignment import Aligned, aligned, by_setting, layer_order
-from ..findings import Findings, Place, several
+from ..alignment import SEEDS, Aligned, aligned, by_setting, layer_order
+from ..findings import Findings, several
+from ..table import budget_order
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import Look, legend, panels, share_y
 
 _BUDGETS = 3
+# By what two networks differ in, as `against` begins with it.
+_WORDS = {"": "", "label_budget": "budgets", SEEDS: "seeds", "method": "methods"}
+_TITLES = {
+    "": "Feature reuse", "label_budget": "Few labels against many",
+    SEEDS: "One seed against another", "method": "One method against another",
+}  # fmt: skip
+_SAID = {
+    "": "CKA of each layer before fine-tuning with itself after it",
+    "label_budget": "CKA of each layer fine-tuned with few labels with itself fine-tuned "
+    "with the most",
+    SEEDS: "CKA of each layer of the network of the first seed with that of another",
+}
 
 
-def curve_sketches(findings: Findings) -> list[Sketch]:
-    """Return a figure of reuse over depth per task and protocol."""
-    try:
-        nodes = findings.evidence.features.nodes("reuse")
-    except UserError:
-        return []
-    places = dict.fromkeys(zip(nodes.analysis, nodes.task, nodes.protocol, strict=True))
-    named = len({analysis for analysis, _, _ in places}) > 1
+def curve_sketches(findings: Findings, kind: str) -> list[Sketch]:
+    """Return a figure of CKA over depth per task, protocol and thing compared.
+
+    What networks of different methods have in common is no curve (figures.pairs).
+    """
     return [
-        Sketch(name, partial(_curves, findings, analysis, Place(task, protocol), name))
-        for analysis, task, protocol in places
-        for name in [f"{analysis if named else 'reuse'}_{task}_{protocol}"]
+        Sketch(name, partial(_curves, findings, kind, place, name))
+        for place in compared(findings, kind)
+        if place.between != "method"
+        for name in [place.name(kind)]
     ]
 
 
-def _curves(findings: Findings, analysis: str, place: Place, name: str) -> Drawing:
-    """Draw CKA before against after by layer: label budgets across, a line a method."""
+class Compared(NamedTuple):
+    """Where a figure stands. between: 'label_budget', SEEDS, 'method' or ''."""
+
+    analysis: str
+    task: str
+    protocol: str
+    between: str
+    named: bool
+
+    def name(self, kind: str, more: str = "") -> str:
+        """Return the figure's name; the analysis is in it where there are several."""
+        first = self.analysis if self.named else kind
+        parts = (first, _WORDS[self.between], more, self.task, self.protocol)
+        return "_".join(part for part in parts if part)
+
+    def holds(self, one: Aligned) -> bool:
+        """Tell whether a layer's CKA belongs into the figure."""
+        place = one.analysis, one.task, one.protocol, one.against.partition("=")[0]
+        return place == self[:4]
+
+
+def compared(findings: Findings, kind: str) -> list[Compared]:
+    """Return the tasks and protocols of published analyses, and what they compare."""
+    try:
+        found = aligned(findings.evidence, kind)
+    except UserError:
+        return []
+    named = len({one.analysis for one in found}) > 1
+    return list(
+        dict.fromkeys(
+            Compared(one.analysis, one.task, one.protocol,
+                     one.against.partition("=")[0], named)
+            for one in found
+        )
+    )  # fmt: skip
+
+
+def _curves(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
+    """Draw CKA by layer: label budgets across, a line and a band per method."""
     from .cases import spread
 
-    found = [
-        one for one in aligned(findings.evidence, "reuse")
-        if (one.analysis, one.task, one.protocol) == (analysis, *place)
-    ]  # fmt: skip
+    found = [one for one in aligned(findings.evidence, kind) if place.holds(one)]
     data = _frame(found)
     if not len(data):
         msg = f"{name}: no layer has a CKA"
         raise NothingToDraw(msg)
     layers = sorted(data.layer.unique(), key=layer_order)
-    budgets = spread(list(dict.fromkeys(one.label_budget for one in found)), _BUDGETS)
-    width = max(2.6, 0.2 * len(layers) + 0.5)
-    figure, axes = panels(len(budgets), width=width, height=2.9, across=_BUDGETS)
+    budgets = list(dict.fromkeys(one.label_budget for one in found))
+    budgets = spread(sorted(budgets, key=budget_order), _BUDGETS)
+    width = max(2.6, 0.17 * len(layers) + 0.5)
+    figure, axes = panels(len(budgets), width=width, height=3.0, across=_BUDGETS)
     looks = findings.looks
     shown = looks.present(zip(data.method, data.encoder, strict=True))
     for panel, budget in zip(axes, budgets, strict=True):
         for one, some in by_setting(found):
             if one.label_budget == budget:
                 _line(panel, some, layers, looks[one.method, one.encoder])
-        panel.set(title=budget, xlabel="layer")
+        panel.set(title=budget, xlim=(-0.5, len(layers) - 0.5))
         panel.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
     share_y(axes)
-    axes[0].set_ylabel("CKA before and after")
+    axes[0].set_ylabel("CKA")
     legend(figure, [looks[pair] for pair in shown])
     runs = max(len(one.runs) for one in found)
     samples = min(one.samples for one in found if one.samples)
     return Drawing(
-        family="reuse",
+        family=kind,
         name=name,
-        title=f"Feature reuse: {findings.heading(place.task)}, {place.protocol}",
+        title=f"{_TITLES[place.between]}: {findings.heading(place.task)}, "
+        f"{place.protocol}",
         caption=(
-            "CKA of each layer before fine-tuning with itself after it, by label budget "
-            f"({several(budgets)}); 1 is unchanged up to rotation and scale. Mean over up "
-            f"to {runs} runs on {samples} crops of test cases; bands are "
-            f"{findings.evidence.options.level:.0%} intervals over runs and crops."
+            f"{_SAID[place.between]}, by label budget ({several(budgets)}); 1 is the "
+            f"same up to rotation and scale. Mean over up to {runs} runs on {samples} "
+            f"crops of test cases; bands are {findings.evidence.options.level:.0%} "
+            "intervals over runs and crops."
         ),
         alt=_alt(found),
         figure=figure,

@@ -84,7 +84,10 @@ def _grams(network: Adapted, layers: dict[str, nn.Module], x: Tensor) -> Tensor:
 
 
 def _rows(found: CKA, rows: list[str], columns: list[str]) -> Iterator[Measured]:
-    """Yield the whole map, and the interval of every layer with its namesake."""
+    """Yield the whole map, and the interval of every layer with its namesake.
+
+    n: crops, and of an interval the batches that were drawn from.
+    """
     value, ends = found.value(), found.interval()
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
@@ -95,7 +98,7 @@ def _rows(found: CKA, rows: list[str], columns: list[str]) -> Iterator[Measured]
             yield Measured(row, "cka", _number(value[i, j]), found.samples)
             if ends is not None:
                 for name, end in zip(("cka_low", "cka_high"), ends, strict=True):
-                    yield Measured(row, name, _number(end[i, j]), found.samples)
+                    yield Measured(row, name, _number(end[i, j]), found.batches)
 
 
 def _number(value: Tensor) -> float | None:
