@@ -42,10 +42,10 @@ VOLUME = (
     "voco",
 )
 CONTROLS = ("supervised", "simmim_still", "dino_uncentred")
-PATCH_PROBE = ("phantom_organs", "linear_decoder", "dice")
+PATCH_PROBE = ("phantom_organs", "patch_probe", "dice")
 VOLUME_PROBE = ("phantom_organ_crops", "linear_probe", "auc")
 NEIGHBOURS = ("phantom_organ_crops", "knn", "auc")
-HIPPOCAMPUS = ("msd_hippocampus", "linear_decoder", "dice")
+HIPPOCAMPUS = ("msd_hippocampus", "patch_probe", "dice")
 FINE_TUNED = ("phantom_organs", "finetune", "dice")
 Probe = tuple[str, str, str]  # task, protocol, metric
 

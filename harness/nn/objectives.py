@@ -50,6 +50,25 @@ def region_masks(labels: Tensor, regions: Sequence[Sequence[int]]) -> Tensor:
     return table.to(labels.device)[labels.long()].movedim(-1, 1)
 
 
+def share_ce(
+    logits: Tensor, shares: Tensor, weights: Tensor, *, regions: bool
+) -> Tensor:
+    """Return the weighted mean cross-entropy of tokens that are structures in part.
+
+    logits: (n, K); shares: (n, K) in [0, 1], what classes have of a token's voxels;
+    weights: (K,) of classes, as cross_entropy has them. Of `regions`, which may overlap,
+    each is told from the rest by itself with a sigmoid, and weights are (2, K), outside
+    and inside. Convex in the logits. All tokens have to be here: nothing is summed over
+    ranks. Returns ().
+    """
+    if not regions:
+        weighted = shares * weights
+        return -(weighted * logits.log_softmax(dim=1)).sum() / weighted.sum()
+    outside, inside = (1 - shares) * weights[0], shares * weights[1]
+    losses = F.softplus(logits) * outside + F.softplus(-logits) * inside
+    return losses.sum() / (outside + inside).sum()
+
+
 def _soft_dice(p: Tensor, g: Tensor) -> Tensor:
     """Return 1 - Dice, mean over channels; p in [0, 1] and g 0 or 1, (B, K, *sides)."""
     over = (0, *range(2, p.ndim))

@@ -49,6 +49,12 @@ class Windows:
         """Return the first voxel of every window in the padded volume."""
         return list(product(*self._starts(shape)))
 
+    def cut(self, volume: Tensor) -> Tensor:
+        """Return all windows of a volume (C, *sides), (n, C, *size), in their order."""
+        padded = _pad_to(volume, self.size, self.padding)
+        boxes = [_box(place, self.size) for place in self.places(volume.shape[1:])]
+        return torch.stack([padded[(slice(None), *box)] for box in boxes])
+
     def weight(self, like: Tensor) -> Tensor:
         """Return the weight of every voxel of a window, on the device of `like`."""
         total = like.new_ones(self.size)

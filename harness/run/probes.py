@@ -9,6 +9,7 @@ from ..nn.centres import Centres
 from ..nn.channels import together
 from ..nn.features import Layer
 from ..nn.heads import LinearHead
+from ..nn.linear_decoder import LinearDecoder
 from ..nn.neighbours import Neighbours
 from .networks import Adapted, Shape
 from .streams import Streams
@@ -84,3 +85,33 @@ class CentreProbe(Probe):
 def mean_token(layer: Layer, separate: int) -> Tensor:
     """Return the mean of a layer's map, channels that passed alone side by side."""
     return together(layer.map.flatten(2).mean(dim=2), separate)
+
+
+class PatchProbe(Adapted):
+    """A frozen encoder and one linear layer on the tokens of its last layers.
+
+    (B, C, *crop) to a logit per voxel, as networks.LinearSegmenter; but of channels that
+    pass alone the tokens stand side by side, without a layer between, so that it stays
+    linear.
+    """
+
+    def __init__(self, shape: Shape, streams: Streams) -> None:
+        super().__init__(shape, streams)
+        self.freeze_encoder()
+        self.layers = int(shape.protocol["layers"])
+        widths = self.encoder.layer_widths[-self.layers :]
+        self.decoder = LinearDecoder(
+            [width * self.separate for width in widths],
+            self.encoder.layer_strides[-self.layers :],
+            1, shape.classes, streams.rng("decoder"), dims=self.encoder.dims,
+        )  # fmt: skip
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the tokens of the layers that are read, (B, widths[i], *grid_i)."""
+        layers = self.last_layers(x, self.layers)
+        return [together(each.map, self.separate) for each in layers]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits of every voxel."""
+        logits: Tensor = self.decoder(self.maps(x), x.shape[2:])
+        return logits

@@ -22,7 +22,7 @@ from ...metrics.overlap import dice
 from ...nn import collective
 from ...nn.losses import full_precision
 from ...nn.objectives import dice_ce, region_dice
-from ...schema.protocols import Finetune
+from ...schema.protocols import Finetune, PatchProbe
 from ...schema.scores import Score
 from .. import ranks
 from ..checkpoint import save_weights
@@ -139,18 +139,18 @@ def _validator(
     node: Node, data: TaskData, ids: list[str], shape: TaskShape
 ) -> Callable[[Model, Finetune], Validation]:
     segmenting = shape.task_kind == "segmentation"
-    score = _validate_segmentation if segmenting else _validate_classification
+    score = validate_segmentation if segmenting else _validate_classification
     return lambda network, protocol: score(node, data, ids, shape, network, protocol)
 
 
 @torch.no_grad()
-def _validate_segmentation(
+def validate_segmentation(
     node: Node,
     data: TaskData,
     ids: list[str],
     shape: TaskShape,
     network: Model,
-    protocol: Finetune,
+    protocol: Finetune | PatchProbe,
 ) -> Validation:
     """Mean Dice, without background, on the network's grid; and the mean of 1 - Dice."""
     network.eval()

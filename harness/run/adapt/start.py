@@ -28,7 +28,7 @@ from ..networks import (
     TaskShape,
 )
 from ..node import Node
-from ..probes import CentreProbe, LinearProbe, NeighbourProbe
+from ..probes import CentreProbe, LinearProbe, NeighbourProbe, PatchProbe
 from ..streams import Streams
 
 INPUT = "encoder"  # the role of the pretrain node among an adapt node's inputs
@@ -37,6 +37,7 @@ _OWN: dict[str, Callable[..., Adapted]] = {
     "knn": NeighbourProbe,
     "cluster": CentreProbe,
     "linear_decoder": LinearSegmenter,
+    "patch_probe": PatchProbe,
     "frozen_adapter": AdapterSegmenter,
 }
 

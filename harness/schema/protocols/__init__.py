@@ -11,6 +11,7 @@ from .frozen_adapter import FrozenAdapter
 from .knn import Knn
 from .linear_decoder import LinearDecoder
 from .linear_probe import LinearProbe
+from .patch_probe import PatchProbe
 from .settings import ProtocolSettings
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Knn",
     "LinearDecoder",
     "LinearProbe",
+    "PatchProbe",
     "ProtocolSettings",
 ]
 
@@ -33,6 +35,7 @@ PROTOCOLS: dict[str, type[ProtocolSettings]] = {
     "knn": Knn,
     "linear_decoder": LinearDecoder,
     "linear_probe": LinearProbe,
+    "patch_probe": PatchProbe,
 }
 
 # Raised when the meaning of what the engine does changes, whatever the method or protocol.
