@@ -8,13 +8,16 @@ ScaleIntensityRanged, into memory. Each alone and with two workers: threads here
 DataLoader processes there. All compute on one thread a worker.
 
 Means of the middle and volumes of a structure are compared first. Rounds are interleaved
-and medians taken. Run: python benchmarks/preprocess.py [--cases 6] [--rounds 3]
+and medians taken, of wall time and of the processor time of all threads and processes: on
+a machine with other work the second tells what workers cost, the first what is left over.
+Run: python benchmarks/preprocess.py [--cases 6] [--rounds 3]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -110,11 +113,12 @@ def theirs(root: Path, cases: int, workers: int) -> list[dict[str, torch.Tensor]
     return [{key: case[key].as_tensor() for key in both} for case in loader]
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Return the wall time of a call, in seconds."""
-    start = time.perf_counter()
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Return the wall time of a call and the processor time, children's too, in seconds."""
+    start, before = time.perf_counter(), os.times()
     call()
-    return time.perf_counter() - start
+    after = os.times()
+    return time.perf_counter() - start, sum(after[:4]) - sum(before[:4])
 
 
 def differences(root: Path, cases: int) -> tuple[float, float]:
@@ -145,19 +149,23 @@ def main() -> None:
         write(root / "ct", args.cases)
         mean, volume = differences(root, args.cases)
         print(f"means of the middle differ by {mean:.1e}, volumes by {volume - 1:+.1e}")
-        times: dict[tuple[str, int], list[float]] = {}
+        times: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for _ in range(args.rounds):
             for workers in WORKERS:
                 for name, call in (("ours", ours), ("monai", theirs)):
                     spent = timed(lambda: call(root, args.cases, workers))  # noqa: B023
                     times.setdefault((name, workers), []).append(spent)
-    print(f"{'workers':>8} {'ours':>9} {'MONAI':>9} {'ratio':>7}   seconds per case")
-    for workers in WORKERS:
-        one, two = (
-            statistics.median(times[name, workers]) / args.cases
-            for name in ("ours", "monai")
+    for number, clock in enumerate(("wall", "processor")):
+        print(
+            f"{'workers':>8} {'ours':>9} {'MONAI':>9} {'ratio':>7}   {clock} s per case"
         )
-        print(f"{workers:8} {one:9.3f} {two:9.3f} {two / one:6.1f}x")
+        for workers in WORKERS:
+            one, two = (
+                statistics.median(spent[number] for spent in times[name, workers])
+                / args.cases
+                for name in ("ours", "monai")
+            )
+            print(f"{workers:8} {one:9.3f} {two:9.3f} {two / one:6.1f}x")
 
 
 if __name__ == "__main__":

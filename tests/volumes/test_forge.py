@@ -5,7 +5,9 @@ import pytest
 
 from harness.schema.task import TaskSpec
 from harness.volumes.forge import forge
+from harness.volumes.forge.cases import Case, draw
 from harness.volumes.formats import list_cases, open_dataset, read_case
+from harness.volumes.grid import label_to_cached, plan_grid, turn
 from harness.volumes.splits import split
 
 COMMON = {
@@ -54,6 +56,10 @@ TASKS = {
     },
     "csv of volumes": {
         **SEGMENTATION, "split": PUBLISHER, "format": _csv(case="case"),
+    },
+    "csv of series and contours": {
+        **SEGMENTATION,
+        "format": {**_csv(case="case"), "segments": {"GTV*": 1, "node": 2}},
     },
     "csv with patterns": {
         **SEGMENTATION, "channels": ["a", "b"],
@@ -146,3 +152,23 @@ def test_every_fold_has_cases(tmp_path):
     cases = list_cases(open_dataset("made", made, [tmp_path]))
     for fold in range(3):
         assert split("made", made, cases, fold, 3).val
+
+
+@pytest.mark.parametrize("segments", [{}, {"GTV*": 1, "node": 2}])
+def test_series_and_contours_say_what_nifti_files_say(tmp_path, segments):
+    """Every other case of a table is a DICOM series; the rest are NIfTI files."""
+    form = {**_csv(case="case"), "segments": segments}
+    spec = TaskSpec.model_validate({**SEGMENTATION, "format": form})
+    dataset = open_dataset("made", forge("made", spec, tmp_path), [tmp_path])
+    cases = list_cases(dataset)
+    series = [ref for ref in cases if (dataset.place / ref.images[0]).is_dir()]
+    assert 0 < len(series) < len(cases)
+    assert all(ref.label.endswith(".dcm") == bool(segments) for ref in series)
+    for ref in series:
+        raw = read_case(dataset, ref)
+        want = draw("made", spec, Case(ref.case_id, "train", None))
+        grid = plan_grid(raw.label.shape, raw.affine, None)
+        straight = np.flip(want.label, 0)  # it was written from right to left
+        np.testing.assert_array_equal(label_to_cached(raw.label, grid), straight)
+        image = turn(raw.image[0], grid)
+        assert np.abs(image - np.flip(want.image[0], 0)).max() <= 0.5

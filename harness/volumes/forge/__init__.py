@@ -19,7 +19,7 @@ from .writers import WRITERS
 
 __all__ = ["forge"]
 
-_VERSION = 1  # raised when other files would be written for the same task
+_VERSION = 2  # raised when other files would be written for the same task
 
 
 def forge(name: str, spec: TaskSpec, root: Path, *, folds: int = 1) -> TaskSpec:

@@ -21,6 +21,7 @@ from ...schema.formats import (
 )
 from ...schema.task import Target, TaskSpec
 from .cases import Case, Voxels
+from .dicom import write_contours, write_series
 
 Made = Sequence[tuple[Case, Voxels]]
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -89,6 +90,7 @@ def _csv(spec: TaskSpec, made: Made, root: Path) -> None:
     assert isinstance(form, CsvFormat)
     folder, columns = (root / form.folder / form.file).parent, form.columns
     suffix = ".nii.gz" if spec.dims == 3 else ".png"
+    series = _as_series(spec, made)
 
     def row(case: Case) -> dict[str, str]:
         fields = [name for each in columns.image for name in _fields(each)]
@@ -105,9 +107,11 @@ def _csv(spec: TaskSpec, made: Made, root: Path) -> None:
             named = dict.fromkeys(named, case.id + suffix)
         for number, each in enumerate(columns.image):
             if not _fields(each):
-                named[each] = f"images/{case.id}_{number}{suffix}"
+                ending = "" if case.id in series else suffix
+                named[each] = f"images/{case.id}_{number}{ending}"
         if spec.kind == "segmentation" and not _fields(columns.label):
-            named[columns.label] = f"labels/{case.id}{suffix}"
+            drawn = form.segments and case.id in series
+            named[columns.label] = f"labels/{case.id}{'.dcm' if drawn else suffix}"
         return named
 
     for case, voxels in made:
@@ -119,8 +123,28 @@ def _csv(spec: TaskSpec, made: Made, root: Path) -> None:
             for path, channel in zip(paths, voxels.image, strict=True):
                 _image(folder / path, channel[None], voxels.spacing)
         if voxels.label is not None:
-            _label(folder / _path(columns.label, named), spec, voxels, form.relabel)
+            path = folder / _path(columns.label, named)
+            if path.suffix == ".dcm":
+                names = {
+                    value: name.replace("*", "1")
+                    for name, value in form.segments.items()
+                }
+                write_contours(path, voxels.label, voxels.spacing, names)
+            else:
+                _label(path, spec, voxels, form.relabel)
     _table(root / form.folder / form.file, spec, columns, made, row)
+
+
+def _as_series(spec: TaskSpec, made: Made) -> set[str]:
+    """Return the cases that are written as DICOM series: every other CT of a table.
+
+    Where a column names whole files: such tables name NIfTI files and series alike.
+    """
+    assert isinstance(spec.format, CsvFormat)
+    bare = not any(map(_fields, spec.format.columns.image))
+    if not bare or spec.dims == 2 or spec.modality != "CT" or len(spec.channels) > 1:
+        return set()
+    return {case.id for case, _ in made[::2]}
 
 
 def _images(spec: TaskSpec, made: Made, root: Path) -> None:
@@ -214,6 +238,8 @@ def _image(
     """Write channels (C, *shape) as one file of the kind that its name says."""
     if path.name.lower().endswith(_PICTURES):
         _picture(path, _bytes(image))
+    elif not path.suffix:
+        write_series(path, image[0], spacing)
     else:
         _volume(path, np.squeeze(np.moveaxis(image, 0, -1)), spacing)
 
