@@ -33,7 +33,6 @@ class CheckpointSettings(BaselineSettings):
         **BaselineSettings.tiers,
         "tiny": {
             "inside": None, "strip": (), "rules": (), "layout": "own", "merging": None,
-            "outputs": {},
         },
     }  # fmt: skip
 

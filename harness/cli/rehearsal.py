@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..report.catalogue import Shown
     from ..report.evidence import Evidence
 
+_CODE = 8  # width of a made-up head
 State = Literal["passed", "failed", "empty"]
 
 
@@ -67,7 +68,10 @@ class Rehearsal:
         self._reasons: dict[str, str] = {}  # why a job failed or could not begin
 
     def _weights(self, method: MethodEntry) -> Weights:
-        """Make the file of an imported encoder: its kind, small, with random weights."""
+        """Make the file of an imported encoder: its kind, small, with random weights.
+
+        Heads that the method keeps by name lie in it, too.
+        """
         import torch
         from pydantic import TypeAdapter
 
@@ -81,7 +85,12 @@ class Rehearsal:
         encoder = build_encoder(settings, method.channels or 1, rng)
         path = self.folder / "weights" / f"{method.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(path, encoder_state(encoder))
+        width = int(encoder.pooled_width)  # type: ignore[arg-type]
+        heads = {
+            f"{prefix}.weight": torch.randn(_CODE, width, generator=rng)
+            for prefix in method.settings.get("outputs", {}).values()
+        }
+        save_weights(path, {**encoder_state(encoder), **heads})
         return find_weights(str(path), None, self.folder, method.name)
 
     def run(self, *, workers: int | None = None) -> None:

@@ -46,9 +46,8 @@ def _reason(
     if task.spec.kind not in method.kinds:
         able = " and ".join(f"{kind}s" for kind in method.kinds)
         return (
-            f"it can only do {able}, and this is a {task.spec.kind}: give such tasks a "
-            f"protocol of another name, and list those for {method.name} under "
-            "'protocols:' in its entry"
+            f"it can only do {able}, and this is a {task.spec.kind}: list the tasks of "
+            f"{method.name} under 'tasks:' in its entry"
         )
     if method.role == "system":
         return None if protocol.settings.trains_all else _NO_ENCODER

@@ -13,6 +13,7 @@ from .splits import CountsSplit, HashSplit, ListedSplit, PublisherSplit
 
 Tier = Literal["tiny", "small", "demo", "paper"]
 TIERS: tuple[Tier, ...] = ("tiny", "small", "demo", "paper")
+_MOST_STRUCTURES = 255  # a label map has 8 bits
 Metric = Literal["dice", "hd95", "auc", "kappa"]
 Sides = Annotated[
     tuple[int, int] | tuple[int, int, int],
@@ -189,6 +190,9 @@ class TaskSpec(Closed):
             values = sorted(self.structures.values())
             if values != list(range(1, len(values) + 1)) or not values:
                 msg = "structures need the label values 1, 2, ... n without gaps"
+                raise ValueError(msg)
+            if len(values) > _MOST_STRUCTURES:
+                msg = f"{len(values)} structures: label maps hold {_MOST_STRUCTURES}"
                 raise ValueError(msg)
             allowed = {"dice", "hd95"}
         else:

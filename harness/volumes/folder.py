@@ -20,16 +20,18 @@ _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})\Z")
 def open_folder(folder: Path, spec: TaskSpec) -> tuple[Dataset, list[CaseRef]]:
     """Return the images of a folder as data of a task, without labels.
 
-    A case is a file of a known kind or a folder with a DICOM series. A task with several
-    channels takes files that hold them all, or one file per channel with names as
-    nnU-Net has them: CASE_0000.nii.gz, CASE_0001.nii.gz. Other files, and names that
+    A case is a file of a known kind or a folder with a DICOM series; of a 2-D task a
+    DICOM file, too. A task with several channels takes files that hold them all, or one
+    file per channel with names as nnU-Net has them: CASE_0000.nii.gz, CASE_0001.nii.gz.
+    Of one channel every file is a case, and _0000 at the end of all names is no part of
+    theirs. Other files, and names that
     begin with a dot, are passed over. Raises DataError for a folder without images, a
     case that stands twice and a channel that is missing.
     """
     if not folder.is_dir():
         msg = f"{folder} is no folder: name one that holds the images"
         raise DataError(msg)
-    names = sorted(path.name for path in folder.iterdir() if _is_image(path))
+    names = sorted(path.name for path in folder.iterdir() if _is_image(path, spec.dims))
     if not names:
         msg = (
             f"{folder} holds no images: put NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF "
@@ -50,12 +52,13 @@ def open_folder(folder: Path, spec: TaskSpec) -> tuple[Dataset, list[CaseRef]]:
     return Dataset(folder.name, plain, folder), cases
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(path: Path, dims: int) -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
         return any(each.is_file() for each in path.iterdir())
-    return suffix(path.name) not in ("", ".dcm")
+    kind = suffix(path.name)
+    return kind != "" and (kind != ".dcm" or dims == 2)  # a slice is no volume
 
 
 def _stamp(folder: Path, names: Sequence[str]) -> str:
@@ -67,7 +70,10 @@ def _grouped(
 ) -> Mapping[str, list[str]]:
     """Return the file names of each case, in the order of the channels."""
     found: dict[str, dict[int, str]] = {}
-    several = all(_CHANNEL.match(stem(name)) for name in names)
+    matches = [_CHANNEL.match(stem(name)) for name in names]
+    several = all(matches)
+    if len(channels) == 1:  # patient_0001, patient_0002: numbers of cases
+        several = all(match and int(match["channel"]) == 0 for match in matches)
     for name in names:
         match = _CHANNEL.match(stem(name)) if several else None
         case_id = match["case"] if match else stem(name)

@@ -40,16 +40,20 @@ def save_labels(
     """Write a label map (*sides), in its file's axis order, and return the path.
 
     A volume becomes NAME.nii.gz with `affine` (indices to mm in R, A, S), an image
-    NAME.png. like: the file it was made of; of a NIfTI file the codes and units of its
-    header are kept too, so that every viewer lays one over the other.
+    NAME.png. like: the file it was made of; of a NIfTI file, which an image may be too,
+    the shape and the codes and units of its header are kept, so that every viewer lays
+    one over the other.
     """
-    if label.ndim == 2:
+    stored = like is not None and suffix(like.name) in (".nii", ".nii.gz")
+    if label.ndim == 2 and not stored:
         path = folder / f"{name}.png"
         Image.fromarray(label, mode="L").save(path)
         return path
     path = folder / f"{name}.nii.gz"
+    if label.ndim == 2:
+        label = label[..., None]  # one layer, as NIfTI has images
     image = nib.Nifti1Image(label, affine)
-    if like is not None and suffix(like.name) in (".nii", ".nii.gz"):
+    if stored:
         header = nib.load(like).header
         image.header.set_xyzt_units(*header.get_xyzt_units())
         image.set_sform(*_coded(header.get_sform(coded=True), affine))

@@ -102,8 +102,8 @@ LIST = "under 'protocols:' in its entry"
         (
             "{nodules: }", "",
             "alone is run with finetune on nodules: it can only do segmentations, and "
-            "this is a classification: give such tasks a protocol of another name, and "
-            f"list those for alone {LIST}",
+            "this is a classification: list the tasks of alone under 'tasks:' in its "
+            "entry",
         ),
         (
             "{organs: {protocols: [frozen]}}", "",

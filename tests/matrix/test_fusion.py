@@ -106,9 +106,8 @@ def test_what_cannot_be_joined(bench, methods, said):
          "linear_probe takes one encoder: run a fusion with finetune ('freeze: encoder' "
          "where what it joins stays as it is)"),
         ("finetune", "organs",
-         "it can only do classifications, and this is a segmentation: give such tasks a "
-         "protocol of another name, and list those for joined under 'protocols:' in its "
-         "entry"),
+         "it can only do classifications, and this is a segmentation: list the tasks of "
+         "joined under 'tasks:' in its entry"),
     ],
 )  # fmt: skip
 def test_what_a_fusion_is_run_with(bench, protocol, task, reason):

@@ -4,10 +4,13 @@ import json
 import signal
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
+from harness.cli import main
 from harness.matrix import load
+from harness.metrics.overlap import dice
 from harness.plan import make_plan
 from harness.run import interrupts
 from harness.run.cell import run_nodes
@@ -15,6 +18,7 @@ from harness.schema.errors import Exit
 from harness.store import Store
 from harness.store.records import CHECKPOINTS
 from harness.store.tables import read_tables
+from harness.volumes.formats import list_cases, open_dataset, read_case
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.nnunet
@@ -57,7 +61,7 @@ def log_of(store, key):
     return "".join(path.read_text() for path in sorted(node.glob("attempts/*/log.txt")))
 
 
-def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path):
+def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path, capsys):
     store, adapt, evaluate = start(tmp_path)
     assert run(store, adapt, evaluate) == Exit.DONE, log_of(store, adapt)
     manifest = store.manifest(adapt)
@@ -74,6 +78,42 @@ def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path):
     cases = read_tables("cases", [store.file(evaluate, "cases.parquet")]).to_pandas()
     assert cases.case_id.nunique() == 2
     assert not (store.node_dir(adapt) / CHECKPOINTS).exists()  # gigabytes otherwise
+    predicts_new_images(tmp_path, evaluate, cases, capsys)
+
+
+def predicts_new_images(folder, evaluate, cases, capsys):
+    """`harness predict` marks a test case, turned on disk, as the evaluation did."""
+    matrix = load(folder / "benchmark.yaml")
+    spec = matrix.tasks[0].spec
+    generator = matrix.content.generator(spec)
+    dataset = open_dataset("phantom_organs", spec, [], generator)
+    ref = next(ref for ref in list_cases(dataset) if ref.case_id in set(cases.case_id))
+    raw = read_case(dataset, ref)
+    turned = raw.affine @ np.array(
+        [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
+    )
+    (folder / "images").mkdir()
+    image = nib.Nifti1Image(raw.image[0].transpose(2, 0, 1), turned)
+    nib.save(image, folder / "images/new.nii.gz")
+    code = main(
+        [
+            "-b", str(folder / "benchmark.yaml"), "--results", str(folder / "results"),
+            "predict", evaluate[:12], "--input", str(folder / "images"),
+            "--output", str(folder / "masks"),
+        ]
+    )  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    mask = nib.load(folder / "masks/new.nii.gz")
+    np.testing.assert_allclose(mask.affine, turned)
+    found = np.asarray(mask.dataobj).transpose(1, 2, 0)
+    mine = cases[(cases.case_id == ref.case_id) & (cases.metric == "dice")]
+    want = mine.set_index("structure").value
+    names = sorted(spec.structures, key=spec.structures.get)
+    for name, score in zip(names, dice(found, raw.label, spec.classes), strict=True):
+        if score.value is None:
+            assert np.isnan(want[name])
+        else:
+            assert score.value == pytest.approx(want[name], abs=0.02)
 
 
 class StopsAtTheFirstCheckpoint(interrupts.Progress):

@@ -40,6 +40,8 @@ def test_a_task_counts_its_outputs():
     [
         (SEGMENTATION, {"structures": {}}, "label values 1, 2, ... n without gaps"),
         (SEGMENTATION, {"structures": {"a": 1, "b": 3}}, "without gaps"),
+        (SEGMENTATION, {"structures": {f"s{n}": n for n in range(1, 257)}},
+         "256 structures: label maps hold 255"),
         (SEGMENTATION, {"structures": {"a": 1, "b": 1}}, "without gaps"),
         (SEGMENTATION, {"structures": {"a": 0, "b": 1}}, "without gaps"),
         (SEGMENTATION, {"metrics": ["auc"]}, "segmentation task are among dice, hd95"),

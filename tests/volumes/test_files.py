@@ -112,6 +112,21 @@ def test_a_compressed_series_has_the_same_values(series):
     np.testing.assert_array_equal(read_file(series.folder, "scan").voxels, plain)
 
 
+def test_an_inverted_series_is_turned_as_one_volume(series):
+    want = read_file(series.folder, "scan").voxels
+    for number in range(series.shape[2]):
+        series.write(number, PhotometricInterpretation="MONOCHROME1")
+    found = read_file(series.folder, "scan").voxels
+    np.testing.assert_array_equal(found, want.max() + want.min() - want)
+
+
+def test_a_file_of_several_frames_in_a_folder(series):
+    series.write(3, NumberOfFrames=2)
+    assert fault(series.folder).startswith(
+        f"scan/{series.path(3).name}: holds several frames; convert it to NIfTI"
+    )
+
+
 def test_one_dicom_file_is_an_image_with_bright_bone(series, tmp_path):
     one = series.slice(9)
     one.PhotometricInterpretation = "MONOCHROME1"
@@ -246,6 +261,16 @@ def test_a_mask_whose_axes_run_the_other_way_is_turned(tmp_path, make_spec):
     swapped = turned[:, [1, 0, 2, 3]]
     write_itk(tmp_path / "mask.mha", label[::-1].swapaxes(0, 1), swapped)
     np.testing.assert_array_equal(case(tmp_path, make_spec).label, straight.label)
+
+
+def test_labels_that_scaling_moved_a_little_are_whole(tmp_path, make_spec):
+    image, label = lesion()
+    write_itk(tmp_path / "scan.mha", image)
+    write_itk(tmp_path / "mask.mha", label * np.float32(0.999_999))
+    np.testing.assert_array_equal(case(tmp_path, make_spec).label, label)
+    write_itk(tmp_path / "mask.mha", label * np.float32(0.99))
+    with pytest.raises(DataError, match=r"the label has the value 0\.99, but"):
+        case(tmp_path, make_spec)
 
 
 def test_values_of_label_files_may_be_others_than_the_tasks(tmp_path, make_spec):

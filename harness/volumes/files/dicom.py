@@ -34,12 +34,19 @@ def read(path: Path, name: str) -> Stored:
     if path.is_dir():
         return _series(path, name)
     header = read_header(path, name)
-    pixels = _pixels(header, path, name)
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        msg = f"{name}: holds several frames; convert it to NIfTI or to single files"
-        raise DataError(msg)
+    _check_one_frame(header, name)
+    pixels = _bright(_pixels(header, path, name), header)
     rows, columns = _spacing(header, name)
     return Stored(pixels, np.diag([rows, columns, 1.0, 1.0]))
+
+
+def _check_one_frame(header: Any, name: str) -> None:
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        msg = (
+            f"{name}: holds several frames; convert it to NIfTI (dcm2niix does) or to "
+            "single files"
+        )
+        raise DataError(msg)
 
 
 def is_dicom(path: Path) -> bool:
@@ -83,6 +90,8 @@ def _series(folder: Path, name: str) -> Stored:
                 f"{name}/{file.name}: the file is truncated; copy or download it again"
             )
             raise DataError(msg)
+    for file, one in images:
+        _check_one_frame(one, f"{name}/{file.name}")
     _check_one_series([one for _, one in images], name)
     if len(images) == 1:
         msg = f"{name}: holds one slice, which is no volume"
@@ -98,7 +107,8 @@ def _series(folder: Path, name: str) -> Stored:
     affine[:3, 3] = _TO_RAS @ places[0]
     layers = [_pixels(one, file, f"{name}/{file.name}") for file, one in images]
     stacked = np.stack(layers, axis=2)  # rows, columns, slices
-    return Stored(stacked.swapaxes(0, 1), affine)
+    # The whole at once: slice by slice each would have a darkest value of its own.
+    return Stored(_bright(stacked, images[0][1]).swapaxes(0, 1), affine)
 
 
 def _check_one_series(slices: Sequence[Any], name: str) -> None:
@@ -186,7 +196,7 @@ def _spacing(header: Any, name: str) -> tuple[float, float]:
 
 
 def _pixels(header: Any, path: Path, name: str) -> npt.NDArray[np.float32]:
-    """Return rescaled pixels (rows, columns[, 3]), bright where they are to look so."""
+    """Return rescaled pixels (rows, columns[, 3])."""
     if header.file_meta.TransferSyntaxUID.is_compressed:
         pixels = _decompressed(path, name)
     else:
@@ -199,9 +209,15 @@ def _pixels(header: Any, path: Path, name: str) -> npt.NDArray[np.float32]:
         slope = np.float32(header.get("RescaleSlope") or 1)
         shift = np.float32(header.get("RescaleIntercept") or 0)
         pixels = np.asarray(stored, np.float32) * slope + shift
-    if header.get("PhotometricInterpretation") == "MONOCHROME1":
-        pixels = pixels.max() + pixels.min() - pixels
     return pixels
+
+
+def _bright(pixels: npt.NDArray[np.float32], header: Any) -> npt.NDArray[np.float32]:
+    """Return pixels that are large where they are to look bright."""
+    if header.get("PhotometricInterpretation") != "MONOCHROME1":
+        return pixels
+    turned: npt.NDArray[np.float32] = pixels.max() + pixels.min() - pixels
+    return turned
 
 
 def _decompressed(path: Path, name: str) -> npt.NDArray[np.float32]:

@@ -48,7 +48,7 @@ def check_label(label: npt.NDArray[np.generic], spec: TaskSpec, name: str) -> No
     whole = np.isfinite(found) & (found == np.floor(found))
     bad = found[~(whole & (found >= 0) & (found <= highest))]
     if bad.size:
-        listed = ", ".join(f"{value:g}" for value in bad[:3])
+        listed = ", ".join(f"{value:.7g}" for value in bad[:3])
         more = f" and {bad.size - 3} more" if bad.size > 3 else ""
         msg = (
             f"{name}: the label has the value {listed}{more}, but the task's classes "

@@ -19,6 +19,8 @@ from ..files.drawn import is_drawn, read_drawn
 from ..raw import RawCase
 from .checks import check_affine, check_label, check_same_affine, check_same_shape
 
+_ROUNDED = 1e-3  # a label this near a whole number was scaled in 32 bits
+
 
 def read_voxels(dataset: Dataset, ref: CaseRef) -> RawCase:
     """Read the images and the label of a case and check that they are one grid.
@@ -104,7 +106,13 @@ def _turned(
 def label_map(
     values: npt.NDArray[Any], spec: TaskSpec, name: str
 ) -> npt.NDArray[np.uint8]:
-    """Return the task's values for those of a label file. Raises DataError."""
+    """Return the task's values for those of a label file. Raises DataError.
+
+    Values that scaling on disk has moved by less than 0.001 from a whole number are it.
+    """
+    if values.dtype.kind == "f":
+        whole = np.rint(values)
+        values = np.where(np.abs(values - whole) < _ROUNDED, whole, values)
     relabel: Mapping[int, int] = getattr(spec.format, "relabel", {})
     changed = values
     for old, new in relabel.items():
