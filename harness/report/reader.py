@@ -49,6 +49,12 @@ class Reader(Protocol):
         An adaptation whose curves are not there any more has no row.
         """
 
+    def trained(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Return curves of training: cell, quantity, step, wall_s and value.
+
+        A node whose curves are not there any more has no row.
+        """
+
     def features(self, keys: Sequence[str]) -> pd.DataFrame:
         """Return what analyses measured: cell, layer, quantity, value and n."""
 
@@ -123,13 +129,20 @@ class StoreReader:
 
     def validated(self, keys: Sequence[str]) -> pd.DataFrame:
         """Read what adaptations call their score."""
+        found = self._curves(keys, "val")
+        return found[found.quantity == SCORE].drop(columns="quantity")
+
+    def trained(self, keys: Sequence[str]) -> pd.DataFrame:
+        """Read what trainings leave of every block of steps."""
+        return self._curves(keys, "train")
+
+    def _curves(self, keys: Sequence[str], split: str) -> pd.DataFrame:
         files, places = {}, []
         for place, key in enumerate(keys):
             with suppress(KeyError):  # published, and its files are gone
                 files[key] = self.done.table(key, "curves")
                 places.append(place)
         if not files:
-            return pd.DataFrame(columns=["cell", "step", "wall_s", "value"])
-        found = query.curves(files, split="val").to_pandas()
-        found = found[found.quantity == SCORE].drop(columns="quantity")
+            return pd.DataFrame(columns=["cell", "quantity", "step", "wall_s", "value"])
+        found = query.curves(files, split=split).to_pandas()
         return found.assign(cell=np.array(places)[found.cell.to_numpy()])
