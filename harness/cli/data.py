@@ -117,8 +117,7 @@ def _known(args: argparse.Namespace) -> _Known:
         content = open_content(args)
         return _Known(content, data_roots(args.benchmark, (), content), {}, {})
     matrix = open_matrix(args)
-    specs = {**matrix.corpus_tasks, **{task.name: task.spec for task in matrix.tasks}}
-    return _Known(matrix.content, matrix.data_roots, specs, matrix.stages)
+    return _Known(matrix.content, matrix.data_roots, matrix.specs, matrix.stages)
 
 
 def data_check(args: argparse.Namespace) -> Exit:

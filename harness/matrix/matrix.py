@@ -239,6 +239,11 @@ class Matrix:
         return with_earlier(self.methods)
 
     @property
+    def specs(self) -> Mapping[str, TaskSpec]:
+        """The specification of every task, and of those that corpora draw on."""
+        return {**self.corpus_tasks, **{task.name: task.spec for task in self.tasks}}
+
+    @property
     def results(self) -> Path:
         """The default results folder: beside methods/ and tasks/."""
         return self.content.roots[0] / "results"

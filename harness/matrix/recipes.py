@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..schema.identity import digest, short
 from ..schema.recipes import Recipe
+from ..schema.task import TaskSpec
 from .matrix import MethodEntry
 
 
@@ -16,9 +19,33 @@ def recipe_of(method: MethodEntry) -> Recipe | None:
     objective = {
         "work": [method.stem, method.version],
         "settings": {k: v for k, v in method.settings.items() if k != "encoder"},
-        "corpus": corpus
-        and corpus.spec.model_copy(update={"fraction": None}).model_dump(mode="json"),
         "init": before and before.objective,
     }
-    share = 1.0 if corpus is None else corpus.fraction or 1.0
-    return Recipe(short(digest(objective)), short(digest(dict(method.encoder))), share)
+    whole = {
+        "own": corpus
+        and corpus.spec.model_copy(update={"fraction": None}).model_dump(mode="json"),
+        "init": before and before.corpus,
+    }
+    return Recipe(
+        short(digest(objective)),
+        short(digest(whole)),
+        short(digest(dict(method.encoder))),
+        1.0 if corpus is None else corpus.fraction or 1.0,
+    )
+
+
+def modality_of(method: MethodEntry, tasks: Mapping[str, TaskSpec]) -> str | None:
+    """Return what a method was pretrained on, as 'CT' or 'CT+MRI'; None if unknown.
+
+    tasks: by name, those that corpora draw on. Earlier stages count.
+    """
+    found: set[str] = set()
+    stage: MethodEntry | None = method
+    while stage is not None:
+        for source in stage.corpus.spec.sources if stage.corpus else ():
+            if source.volumes is not None:
+                found.add(source.volumes.modality)
+            elif source.name in tasks:
+                found.add(tasks[source.name].modality)
+        stage = stage.init
+    return "+".join(sorted(found)) or None

@@ -43,7 +43,7 @@ class Data:
         self.matrix = matrix
         self.missing: dict[str, str] = {}  # task: why its data cannot be listed
         self.left_out: dict[str, str] = {}  # source that a corpus does without: why
-        self._specs = {**matrix.corpus_tasks, **{t.name: t.spec for t in matrix.tasks}}
+        self._specs = matrix.specs
         self._listings: dict[str, Listing] = {}
         self._splits: dict[tuple[str, int, int], Split | None] = {}
         self._sides: dict[tuple[str, str, int], Ids] = {}

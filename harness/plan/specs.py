@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..matrix.matrix import Matrix, MethodEntry
-from ..matrix.recipes import recipe_of
+from ..matrix.recipes import modality_of, recipe_of
 from ..schema.identity import digest
 from ..schema.protocols import EVALUATE_VERSION
 from .cells import Analysis, Cell, Pretraining
@@ -37,6 +37,9 @@ class Specs:
         self.entries = {entry.name: entry for entry in matrix.analyses}
         self.methods = matrix.stages
         self.recipes = {name: recipe_of(each) for name, each in self.methods.items()}
+        self.modalities = {
+            name: modality_of(each, matrix.specs) for name, each in self.methods.items()
+        }
         self.tasks = {task.name: task for task in matrix.tasks}
         self.budgets = {
             (t.name, str(budget)): budget for t in matrix.tasks for budget in t.budgets
@@ -204,13 +207,14 @@ class Specs:
         return self.budgets[cell.task, cell.budget]
 
     def _labels(self, method: MethodEntry, **labels: Any) -> dict[str, Any]:
-        recipe = self.recipes[method.name]
+        recipe, modality = self.recipes[method.name], self.modalities[method.name]
         return {
             "method": method.name,
             "encoder": method.encoder_kind,
             "tier": self.matrix.tier,
             "corpus": method.corpus.label if method.corpus else None,
             **({"recipe": str(recipe)} if recipe else {}),
+            **({"pretrained_on": modality} if modality else {}),
             **labels,
         }
 

@@ -62,6 +62,7 @@ def scope_of_store(store: Store, filters: Sequence[str] = ()) -> Scope:
             "tier": manifest.labels.get("tier"),
             "overlap": manifest.labels.get("overlap"),
             "recipe": manifest.labels.get("recipe"),
+            "pretrained_on": manifest.labels.get("pretrained_on"),
             "adapt_key": specs.adapt_of(key),
             "evaluate_key": key,
             "state": "done",

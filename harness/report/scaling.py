@@ -40,12 +40,13 @@ def sizes_of(evidence: Evidence, axis: Axis) -> Sizes:
     if known is None:
         return Sizes(sizes, {})
     own = cells.assign(recipe=known)[["method", "recipe"]].dropna()
-    grouped: dict[tuple[str, str | float], list[str]] = {}
+    grouped: dict[tuple[str, str, str | float], list[str]] = {}
     for method, text in own.drop_duplicates("method").itertuples(index=False):
         if method in sizes:
             recipe = Recipe.parse(text)
             same = recipe.encoder if axis == "corpus" else recipe.share
-            grouped.setdefault((recipe.objective, same), []).append(method)
+            key = (recipe.objective, recipe.corpus, same)
+            grouped.setdefault(key, []).append(method)
     families = {
         method: _head(some, sizes)
         for some in grouped.values()

@@ -22,8 +22,8 @@ CELLS = (
     "subset_seed", "pretraining_seed", "pretraining_key", "evaluate_key", "state",
 )  # fmt: skip
 # And more that is known of them; overlap: what a method had seen of its task, or None;
-# recipe: of the method (matrix.recipes), or None.
-MORE = ("adapt_key", "tier", "overlap", "recipe")
+# recipe: of the method (schema.recipes), or None; pretrained_on: modalities, or None.
+MORE = ("adapt_key", "tier", "overlap", "recipe", "pretrained_on")
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,13 @@ def scope_of_plan(plan: Plan) -> Scope:
     """Take the cells of a benchmark file, published or not."""
     import pandas as pd
 
-    from ..matrix.recipes import recipe_of
+    from ..matrix.recipes import modality_of, recipe_of
 
     done = {cell.evaluate_key for cell in plan.done}
     tier, methods = plan.matrix.tier, plan.matrix.stages
     recipes = {name: recipe_of(method) for name, method in methods.items()}
+    specs = plan.matrix.specs
+    modalities = {name: modality_of(method, specs) for name, method in methods.items()}
     rows = [
         {
             "method": cell.method,
@@ -135,6 +137,7 @@ def scope_of_plan(plan: Plan) -> Scope:
             "tier": tier,
             "overlap": plan.overlaps.of(methods[cell.method], cell.task),
             "recipe": str(recipes[cell.method]) if recipes[cell.method] else None,
+            "pretrained_on": modalities[cell.method],
         }
         for cell in plan.cells
     ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from harness.matrix.recipes import recipe_of
+from harness.matrix.recipes import modality_of, recipe_of
 from harness.plan import make_plan
 from harness.plan.corpora import chosen
 from harness.schema.cases import CaseRef
@@ -177,6 +177,10 @@ def test_a_wider_encoder_has_the_recipe_of_the_narrow_one_but_for_it(bench):
     assert found["wide"].encoder != found["masked"].encoder
     assert found["harder"].encoder == found["masked"].encoder
     assert found["harder"].objective != found["masked"].objective
+    assert len({each.corpus for each in found.values()}) == 1
+    tasks = {task.name: task.spec for task in plan.matrix.tasks}
+    told = {n: modality_of(each, tasks) for n, each in plan.matrix.stages.items()}
+    assert set(told.values()) == {tasks["organs"].modality}
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_specs_hold_what_a_worker_needs(plan):
     recipe = recipe_of(plan.matrix.stages["harder"])
     assert spec["labels"] == {
         "method": "harder", "encoder": "swin", "tier": "tiny", "corpus": "toys",
-        "recipe": str(recipe),
+        "recipe": str(recipe), "pretrained_on": "none",
         "task": "organs", "protocol": "finetune", "label_budget": "5-shot", "fold": 0,
         "folds": 1, "seed": 0, "subset_seed": 0, "pretraining_seed": 0,
         "pretraining_key": cell.pretrain_key, "n_train": 5,

@@ -47,9 +47,9 @@ def test_a_trend_is_the_slope_per_doubling_of_the_cases(
 
 
 FAMILIES = {
-    "small": "aa bb 0.25",
-    "mae": "aa bb 1",
-    "simmim": "cc bb 1",
+    "small": "aa ee bb 0.25",
+    "mae": "aa ee bb 1",
+    "simmim": "cc ee bb 1",
     "random": None,
 }
 
@@ -78,7 +78,7 @@ def test_entries_of_one_recipe_have_a_line_of_their_own(grown):
 def test_sizes_of_encoders_are_their_parameters(
     make_evidence, make_cells, make_reader, tasks
 ):
-    recipes = {"small": "aa bb 1", "mae": "aa cc 1", "random": "dd bb 1"}
+    recipes = {"small": "aa ee bb 1", "mae": "aa ee cc 1", "random": "dd ee bb 1"}
     params = {"small": 1000.0, "mae": 8000.0, "random": 1000.0}
 
     class Noted(make_reader):

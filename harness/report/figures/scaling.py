@@ -79,7 +79,7 @@ def size_curves(
         title=f"{NAMES[table.metric]} by size of the {_AXES[axis][1]}",
         caption=(
             f"Mean {NAMES[table.metric]} over {_AXES[axis][0]}, logarithmic. Points of a "
-            "line differ in nothing else. Bars: "
+            "line differ in nothing else; lines are set apart sideways. Bars: "
             f"{table.level:.0%} intervals over cases and seeds of each point alone; the "
             f"table has the slope, paired.{more}"
         ),
@@ -93,13 +93,16 @@ def _panel(axes: Any, data: pd.DataFrame, findings: Findings) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axes.set_xscale("log", base=2)
-    for (line, encoder), own in data.groupby(["line", "encoder"], sort=False):
-        look, own = findings.looks[line, encoder], own.sort_values("size")
+    lines = list(data.groupby(["line", "encoder"], sort=False))
+    step = (data["size"].max() / data["size"].min()) ** 0.012
+    for number, (pair, some) in enumerate(lines):
+        look, own = findings.looks[pair], some.sort_values("size")
+        x = own["size"] * step ** (number - (len(lines) - 1) / 2)
         low = own.low.astype(float).fillna(own["mean"])
         high = own.high.astype(float).fillna(own["mean"])
-        axes.vlines(own["size"], low, high, color=look.colour, linewidth=0.9)
+        axes.vlines(x, low, high, color=look.colour, linewidth=0.9)
         axes.plot(
-            own["size"], own["mean"], color=look.colour, marker=look.marker,
+            x, own["mean"], color=look.colour, marker=look.marker,
             linestyle=look.dashes,
         )  # fmt: skip
     axes.xaxis.set_major_locator(FixedLocator(_apart(sorted(set(data["size"])))))

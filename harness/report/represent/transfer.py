@@ -95,7 +95,8 @@ def _notes(found: Predictors, answers: list[Answer]) -> tuple[str, ...]:
         "Over methods: these methods are drawn again with replacement, the scores as "
         "measured. Over cases and seeds: those of the scores are drawn again, the methods "
         "as they are. Neither holds the doubt of the quantity itself, of one pretraining "
-        "per method, or of which tasks there are.",
+        "per method, or of which tasks there are. Few methods agree by chance: of four, "
+        "one order in 24 is perfect, whatever an interval says.",
         f"{tried} quantities were tried on the same cells, and no interval is corrected "
         "for that: the best of them looks better than it is.",
         "Quantities are measured on test images, before anything is adapted, and without "
