@@ -51,13 +51,9 @@ class Rehearsal:
     def __init__(self, matrix: Matrix, folder: Path) -> None:
         self.folder = folder
         data = folder / "data"
-        specs = {
-            **matrix.corpus_tasks,
-            **{task.name: task.spec for task in matrix.tasks},
-        }
         made = {
             name: forge(name, spec, data, folds=matrix.folds)
-            for name, spec in specs.items()
+            for name, spec in matrix.specs.items()
         }
         self.matrix = rehearsed(matrix, data, made, self._weights)
         self.store = Store(folder)
