@@ -13,8 +13,8 @@ import pandas as pd
 from ..analyse.estimate import Estimate, over_runs, shifted, weighted_sum
 from ..analyse.intervals import quantile
 from ..schema.identity import short
-from . import captions
 from .evidence import Evidence
+from .representation import about_cells
 from .table import budget_order
 
 SEEDS = "another seed"  # in `against`: what networks of one setting differ in
@@ -258,7 +258,5 @@ def notes(evidence: Evidence) -> tuple[str, ...]:
         f"Mean over runs (seeds and folds) with a {level:.0%} interval that accounts for "
         "runs, by Student's t, and for crops, by a bootstrap over their batches; the "
         "crops are the same ones in every run and for every method.",
-        captions.ONE_PRETRAINING,
-        *captions.of_tier(evidence.scope.cells),
-        *evidence.scope.notes,
+        *about_cells(evidence),
     )

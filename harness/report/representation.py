@@ -56,6 +56,17 @@ def estimated(name: str, found: Estimate | None, joint: str = "_") -> dict[str, 
     return {name: found.value, **ends}
 
 
+def about_cells(evidence: Evidence) -> tuple[str, ...]:
+    """Return what has to be said of the cells under every table of analyses."""
+    cells = evidence.scope.cells
+    single = cells.pretraining_seed.nunique() == 1
+    return (
+        *((captions.ONE_PRETRAINING,) if single else ()),
+        *captions.of_tier(cells),
+        *evidence.scope.notes,
+    )
+
+
 def baseline_of(
     method: str, encoder: str, evidence: Evidence
 ) -> tuple[str, str] | None:

@@ -58,6 +58,7 @@ def _maps(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
     # Names of layers stand below the lowest row alone.
     height = side + 0.9 * across / len(shown)
     figure, axes = panels(len(shown), width=side, height=height, across=across)
+    figure.set_layout_engine("compressed")  # squares leave no gaps
     image: Any = None
     for panel, ((budget, pair), each) in zip(axes, shown.items(), strict=True):
         image = _panel(panel, each)

@@ -55,6 +55,7 @@ def _pairs(findings: Findings, kind: str, place: _Place, name: str) -> Drawing:
     budgets = spread(sorted(known, key=budget_order), _BUDGETS)
     size = 1.2 + 0.36 * max(len(methods), 3)
     figure, axes = panels(len(budgets), width=size, height=size + 0.5, across=_BUDGETS)
+    figure.set_layout_engine("compressed")  # squares leave no gaps
     image: Any = None
     for panel, budget in zip(axes, budgets, strict=True):
         square = _square(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 
 from ...schema.errors import DataError
@@ -13,13 +16,17 @@ from .networks import after, batches, before, choose_crops, settings_of, shape_o
 
 @torch.no_grad()
 def analyse(node: Node) -> None:
-    """Compute an analyse node into its attempt's folder. Raises DataError."""
+    """Write features.parquet and attention.npz: the same of stages, batch by batch.
+
+    Raises DataError.
+    """
     settings, sides = settings_of(node), shape_of(node).crop
     data = node.data()
     ids = data.check(node.where["cases"]["test"])
     crops = choose_crops(data, ids, sides, settings.samples)
     spacing = data.cached.spacing(data.cached.index_of(crops[0].case_id))
     rows: list[Measured] = []
+    arrays: dict[str, Any] = {}
     for state, network in (("before", before(node)), ("after", after(node))):
         if not layers_of(network.encoder):
             msg = f"a {network.encoder.settings.kind} has no attention to look at"
@@ -29,6 +36,9 @@ def analyse(node: Node) -> None:
             for x in batches(node, data, crops, sides, settings.batch):
                 network.features(x)
         rows += [row._replace(layer=f"{state}.{row.layer}") for row in spread.rows()]
+        stages, of_batches = spread.by_batch()
+        arrays[f"{state}.stages"] = np.array(stages, dtype=np.str_)
+        arrays |= {f"{state}.{name}": v.numpy() for name, v in of_batches.items()}
     if not rows:
         msg = (
             "attention is not reported: every window of this encoder has fewer than "
@@ -36,3 +46,4 @@ def analyse(node: Node) -> None:
         )
         raise DataError(msg)
     write_features(node, rows)
+    np.savez_compressed(node.attempt.path("attention.npz"), **arrays)

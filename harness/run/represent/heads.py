@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +125,23 @@ class HeadSums:
     keys: int = 0
     longest: float = 0.0
 
+    def means(self) -> dict[str, Tensor]:
+        """Return the mean over queries of each head (H,), by quantity."""
+        return _means([self])
+
+
+def _means(parts: Sequence[HeadSums]) -> dict[str, Tensor]:
+    """Return the mean over queries of each head of a layer, over batches."""
+    queries = sum(part.queries for part in parts)
+    names = {
+        "attention_entropy": "entropy", "attention_entropy_share": "share",
+        "attention_distance_tokens": "tokens", "attention_distance_mm": "mm",
+    }  # fmt: skip
+    return {
+        quantity: torch.stack([getattr(part, name) for part in parts]).sum(0) / queries
+        for quantity, name in names.items()
+    }
+
 
 def spread_of(seen: Attended, scale: Sequence[float]) -> HeadSums:
     """Sum entropies and distances over the queries of a batch.
@@ -191,31 +208,47 @@ class AttentionSpread:
         scale = [s * mm for s, mm in zip(stride, self.spacing, strict=True)]
         self.layers[name].append(spread_of(seen, scale))
 
+    def by_batch(self) -> tuple[list[str], dict[str, Tensor]]:
+        """Return the stages, and mean and spread over heads of each batch and stage.
+
+        (B, stages) by the name that rows have for the whole; the spread of a single head
+        is nan. Batches are what intervals are made from.
+        """
+        stages = _by_stage(self.layers)
+        found: dict[str, list[list[Tensor]]] = defaultdict(list)
+        for names in stages.values():
+            own: dict[str, list[Tensor]] = defaultdict(list)
+            for parts in zip(*(self.layers[name] for name in names), strict=True):
+                each = [part.means() for part in parts]
+                for quantity in each[0]:
+                    heads = torch.cat([one[quantity] for one in each])
+                    own[f"{quantity}_mean"].append(heads.mean())
+                    many = len(heads) > 1
+                    sd = heads.std() if many else torch.full_like(heads[0], math.nan)
+                    own[f"{quantity}_sd"].append(sd)
+            for quantity, values in own.items():
+                found[quantity].append(values)
+        return list(stages), {
+            quantity: torch.stack([torch.stack(values) for values in of_stage], dim=1)
+            for quantity, of_stage in found.items()
+        }
+
     def rows(self) -> Iterator[Measured]:
-        """Yield what was measured of heads, n being queries, then of stages.
+        """Yield what was measured of heads, n being queries, and of their stage.
 
         A layer whose queries have fewer than LEAST_KEYS keys is left out.
         """
-        stages: dict[str, list[dict[str, Tensor]]] = defaultdict(list)
-        histograms: dict[str, Tensor] = {}
-        for name, parts in self.layers.items():
-            if parts[0].keys < LEAST_KEYS:
-                continue
-            queries = sum(part.queries for part in parts)
-            means = {
-                "attention_entropy": sum(part.entropy for part in parts) / queries,
-                "attention_entropy_share": sum(part.share for part in parts) / queries,
-                "attention_distance_tokens": sum(p.tokens for p in parts) / queries,
-                "attention_distance_mm": sum(part.mm for part in parts) / queries,
-            }
-            for quantity, values in means.items():
-                for head, value in enumerate(torch.as_tensor(values).tolist(), start=1):
-                    yield Measured(f"{name}.head{head}", quantity, value, queries)
-            stage = name.split(".")[0]
-            stages[stage].append({k: torch.as_tensor(v) for k, v in means.items()})
-            total = sum(part.histogram for part in parts)
-            histograms[stage] = histograms.get(stage, 0) + torch.as_tensor(total).sum(0)
-        for stage, found in stages.items():
+        for stage, names in _by_stage(self.layers).items():
+            found = []
+            histogram = torch.zeros(BINS, dtype=torch.float64)
+            for name in names:
+                parts = self.layers[name]
+                queries = sum(part.queries for part in parts)
+                found.append(_means(parts))
+                for quantity, values in found[-1].items():
+                    for head, value in enumerate(values.tolist(), start=1):
+                        yield Measured(f"{name}.head{head}", quantity, value, queries)
+                histogram += sum(part.histogram.sum(0) for part in parts)
             for quantity in found[0]:
                 heads = torch.cat([each[quantity] for each in found])
                 mean = float(heads.mean())
@@ -223,9 +256,18 @@ class AttentionSpread:
                 if len(heads) > 1:
                     sd = float(heads.std())
                     yield Measured(stage, f"{quantity}_sd", sd, len(heads))
-            share = histograms[stage] / histograms[stage].sum()
-            value = float(-torch.special.xlogy(share, share).sum())
-            yield Measured(stage, "attention_distance_entropy", value, len(share))
+            share = histogram / histogram.sum()
+            entropy = float(-torch.special.xlogy(share, share).sum())
+            yield Measured(stage, "attention_distance_entropy", entropy, len(share))
+
+
+def _by_stage(layers: Mapping[str, Sequence[HeadSums]]) -> dict[str, list[str]]:
+    """Return the names of the layers of each stage that are reported."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, parts in layers.items():
+        if parts[0].keys >= LEAST_KEYS:
+            found[name.split(".")[0]].append(name)
+    return found
 
 
 def layers_of(encoder: nn.Module) -> dict[str, WindowAttention | Attention]:

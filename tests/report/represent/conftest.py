@@ -26,6 +26,7 @@ seeds: [0, 1, 2]
 analyses:
   reuse: {samples: 32, batch: 8}
   similarity: {samples: 32, batch: 8, between: [budgets, seeds, methods]}
+  attention: {samples: 8, batch: 2}
 """
 
 

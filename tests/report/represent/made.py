@@ -60,4 +60,40 @@ def _cka(each, plan):
     return rows, {"cka.npz": {"cka": np.array(whole), "rows": names, "columns": names}}
 
 
-_MADE = {"reuse": _cka, "similarity": _cka}
+STAGES = ("stage1", "stage2")
+
+
+def entropy_of(method, seed, stage, batch):
+    """Each method is 0.04 above the one before it, on every batch alike."""
+    crops = np.random.default_rng([stage, batch]).normal() * 0.02
+    run = np.random.default_rng([method, seed, stage]).normal() * 0.002
+    return 0.6 + 0.04 * method + 0.1 * stage + crops + run
+
+
+def _attention(each, plan):
+    """Before fine-tuning a seed counts for what has no pretraining alone."""
+    cell = each.cells[0]
+    method = list(dict.fromkeys(one.method for one in plan.cells)).index(cell.method)
+    rows, arrays = [], {}
+    for state in ("before", "after"):
+        fixed = state == "before" and cell.pretraining_seed is not None
+        seed = cell.pretraining_seed if fixed else cell.seed
+        values = np.array(
+            [[entropy_of(method, seed, s, b) for s in range(2)] for b in range(BATCHES)]
+        )
+        arrays[f"{state}.stages"] = np.array(STAGES, dtype=np.str_)
+        for name in ("entropy", "entropy_share", "distance_tokens", "distance_mm"):
+            arrays[f"{state}.attention_{name}_mean"] = values
+            arrays[f"{state}.attention_{name}_sd"] = values / 10
+            for place, stage in enumerate(STAGES):
+                mean = float(values[:, place].mean())
+                layer = f"{state}.{stage}"
+                rows.append((layer, f"attention_{name}_mean", mean, 6))
+                rows.append((layer, f"attention_{name}_sd", mean / 10, 6))
+        rows += [
+            (f"{state}.{s}", "attention_distance_entropy", 2.5, 20) for s in STAGES
+        ]
+    return rows, {"attention.npz": arrays}
+
+
+_MADE = {"reuse": _cka, "similarity": _cka, "attention": _attention}

@@ -133,6 +133,24 @@ def test_watching_changes_nothing_and_names_heads_and_stages():
     assert len(spread.layers["stage1.block1"]) == 1  # hooks are gone
 
 
+def test_batches_average_to_the_whole_where_they_are_alike_in_size():
+    encoder = _noisy(build_encoder(SWIN, 1, _rng()))
+    spread = AttentionSpread((1.0, 1.0, 1.0))
+    x = torch.rand(4, 1, 16, 16, 16, generator=_rng(4))
+    with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
+        for part in x.split(2):
+            encoder(part)
+    stages, values = spread.by_batch()
+    whole = {(row.layer, row.quantity): row.value for row in spread.rows()}
+    for quantity in ("attention_entropy_share_mean", "attention_distance_mm_mean"):
+        assert values[quantity].shape == (2, len(stages))
+        for place, stage in enumerate(stages):
+            mean = values[quantity][:, place].mean().item()
+            assert mean == pytest.approx(whole[stage, quantity])
+    single = stages.index("stage1")  # two blocks of one head each
+    assert (values["attention_entropy_share_sd"][:, single] > 0).all()
+
+
 def test_few_keys_are_not_reported():
     encoder = _noisy(build_encoder(SWIN, 1, _rng()))
     x = torch.rand(1, 1, 4, 4, 4, generator=_rng(4))  # stage 2 has a single token
