@@ -56,7 +56,10 @@ class Reader(Protocol):
         """
 
     def features(self, keys: Sequence[str]) -> pd.DataFrame:
-        """Return what analyses measured: cell, layer, quantity, value and n."""
+        """Return the table `features`: cell, layer, quantity, value and n.
+
+        A node that published no such table has no row.
+        """
 
     def file(self, key: str, name: str) -> Path:
         """Return the path of a published file. KeyError if there is none."""
@@ -109,8 +112,14 @@ class StoreReader:
 
     def features(self, keys: Sequence[str]) -> pd.DataFrame:
         """Read rows of the table `features`."""
-        files = self._files(keys, "features")
-        return query.rows(files, ["layer", "quantity", "value", "n"], {}).to_pandas()
+        files, places = {}, []
+        for place, key in enumerate(keys):
+            with suppress(KeyError):
+                files[key] = self.done.table(key, "features")
+                places.append(place)
+        columns = ["layer", "quantity", "value", "n"]
+        found = query.rows(files, columns, {}).to_pandas()
+        return found.assign(cell=np.array(places, dtype=int)[found.cell.to_numpy(int)])
 
     def file(self, key: str, name: str) -> Path:
         """Look a published file up."""

@@ -6,10 +6,10 @@
     scope  = "on" metric, task or metric[structure] | "at" label budget | "with" protocol
 
 `*` stands for every other method; of several names each has to hold, except in mean()
-and spread(), which take them together. A chain `a > b > c` claims each step. A scope
-stated on one side holds for all; without one all tasks, budgets or protocols count,
-averaged. `~` claims a difference within a margin. Numbers are compared as they are: of
-HD95 the smaller is the better.
+and spread(), which take them together. `entropy[stage2](a)` is of one stage. A chain
+`a > b > c` claims each step. A scope stated on one side holds for all; without one all
+tasks, budgets or protocols count, averaged. `~` claims a difference within a margin.
+Numbers are compared as they are: of HD95 the smaller is the better.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ MEASURED: dict[str, str] = {
     "hours": "hours of training",
     "params": "trainable parameters",
     "consistency": "consistency of feature reuse across label budgets",
-    "intra": "distance within classes",
-    "inter": "distance between classes",
-    "entropy": "attention entropy",
+    "intra": "distance of images to the centre of their class, in UMAP's plane",
+    "inter": "distance between the centres of classes, in UMAP's plane",
+    "entropy": "attention entropy before fine-tuning, as a share of the largest possible",
 }
 METRICS = ("dice", "hd95", "auc", "kappa", "f1", "sens", "spec")
 TOGETHER = ("mean", "spread")
@@ -69,7 +69,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a claim. number: a plain number instead of methods."""
+    """One side of a claim. number: instead of methods; part: of entropy, the stage."""
 
     quantity: str
     names: tuple[str, ...]
@@ -78,13 +78,15 @@ class Side:
     on: tuple[Item, ...] = ()
     at: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    part: str | None = None
 
     def __str__(self) -> str:
         if self.number is not None:
             return f"{self.number:g}"
         text = ", ".join(self.names)
         if self.quantity != "score":
-            text = f"{self.quantity}({text})"
+            of = f"[{self.part}]" if self.part else ""
+            text = f"{self.quantity}{of}({text})"
         return f"{text} {self.offset:+g}" if self.offset else text
 
 
@@ -172,10 +174,10 @@ class _Parser:
         if token is not None and _NUMBER.match(token) and self._after() != "(":
             side = Side("score", (), number=float(self._next()))
             return self._scopes(side)
-        quantity = "score"
+        quantity, part = "score", None
         on: tuple[Item, ...] = ()
-        if self._after() == "(":
-            quantity = self._next()
+        if self._after() in ("(", "["):
+            quantity, part = self._quantity()
             known = (*COMPUTED, *MEASURED, *METRICS)
             if quantity not in known:
                 self._fail(
@@ -195,7 +197,22 @@ class _Parser:
         if self._peek() in ("+", "-"):
             sign = -1.0 if self._next() == "-" else 1.0
             offset = sign * self._number("after + or -")
-        return self._scopes(Side(quantity, names, None, offset, on))
+        return self._scopes(Side(quantity, names, None, offset, on, part=part))
+
+    def _quantity(self) -> tuple[str, str | None]:
+        """Return a quantity and, in brackets, the part of a network that it is of."""
+        quantity, part = self._next(), None
+        if self._peek() == "[":
+            if quantity != "entropy":
+                self._fail(
+                    f"only entropy has parts, such as entropy[stage2]: {quantity!r}"
+                )
+            self._next()
+            part = self._name("a stage")
+            if self._peek() != "]" or self._after() != "(":
+                self._fail("expected a stage and methods, as entropy[stage2](a)")
+            self._next()
+        return quantity, part
 
     def _names(self) -> tuple[str, ...]:
         if self._peek() == "*":
