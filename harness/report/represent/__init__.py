@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from ..sheet import Sheet
 
 
+def always(_evidence: Evidence) -> bool:
+    """Tell that nothing else has to hold."""
+    return True
+
+
 def no_sketches(_findings: Findings) -> list[Sketch]:
     """Return no figures."""
     return []
@@ -34,7 +39,8 @@ class View:
     shows, of which one has to be planned; none: it is shown wherever it has something
     to say. tables: by name, as `report --table NAME` takes it and as the sheet is called;
     each raises UserError where it would be empty. figures: what could be drawn; images:
-    the same of what shows cases, which are drawn only with --images unless synthetic.
+    the same of what shows cases, which are drawn only with --images unless synthetic;
+    when: what else has to hold for a report to show it unasked.
     """
 
     name: str
@@ -44,10 +50,12 @@ class View:
     tables: Mapping[str, Callable[[Evidence], Sheet]] = field(default_factory=dict)
     figures: Callable[[Findings], list[Sketch]] = no_sketches
     images: Callable[[Findings], list[Sketch]] = no_sketches
+    when: Callable[[Evidence], bool] = always
 
     def possible(self, evidence: Evidence) -> bool:
         """Tell whether the analyses that it shows are planned or published."""
-        return not self.kinds or bool(evidence.features.kinds & {*self.kinds})
+        planned = not self.kinds or bool(evidence.features.kinds & {*self.kinds})
+        return planned and self.when(evidence)
 
 
 @cache
