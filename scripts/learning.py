@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from blocks import put
 
 from harness.analyse.contrast import TaskScores, task_scores
 from harness.analyse.estimate import Estimate
@@ -286,21 +287,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, lines in document(options.results).items():
-        block = "\n".join(lines)
-        if not options.write:
-            sys.stdout.write(f"{name}\n{block}\n\n")
-            continue
-        start, mark, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        text = f"{start}{mark}{block}\n{end}{after}"
-        if not (mark and end):
-            sys.stderr.write(f"{DOCUMENT}: no marker <!-- {name} -->\n")
-            return 2
-    if options.write:
-        DOCUMENT.write_text(text, encoding="utf-8")
-    return 0
+    return put(DOCUMENT, document(options.results), write=options.write)
 
 
 if __name__ == "__main__":

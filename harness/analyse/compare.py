@@ -154,7 +154,8 @@ def pair_groups(
     """Return pairs of groups with one task, protocol and label budget.
 
     `baseline` pairs each other method with the baseline: with that of the same encoder
-    where there is one, else with the only one. Without a name the baseline is what has
+    where there is one (of several with the first of the benchmark file), else with the
+    only one. Without a name the baseline is what has
     no pretraining. `all` pairs all methods, the earlier in the benchmark file first.
     Raises UserError for an unknown baseline, and where nothing is without pretraining.
     """
@@ -170,7 +171,7 @@ def pair_groups(
             found += list(combinations(some, 2))
             continue
         mine = [group for group in some if group in bases]
-        same = {rows[group]["encoder"]: group for group in mine}
+        same = {rows[group]["encoder"]: group for group in reversed(mine)}
         only = mine[0] if len(mine) == 1 else None
         for group in some:
             base = same.get(rows[group]["encoder"], only)

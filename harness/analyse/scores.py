@@ -98,6 +98,15 @@ class Layout:
     cells: pd.DataFrame = field(repr=False)
 
 
+def is_pretrained(cells: pd.DataFrame) -> pd.Series:
+    """Tell of each cell whether anything in it was trained before.
+
+    A fusion has several pretrainings and no key of one, but their seed; an imported
+    encoder has a key and no seed.
+    """
+    return cells.pretraining_key.notna() | cells.pretraining_seed.notna()
+
+
 def lay_out(cells: pd.DataFrame) -> Layout:
     """Sort cells into groups and columns.
 
@@ -108,7 +117,8 @@ def lay_out(cells: pd.DataFrame) -> Layout:
     """
     cells = cells.reset_index(drop=True)
     codes = cells.groupby(GROUP, sort=False, dropna=False).ngroup().to_numpy()
-    shared = cells.pretraining_key.notna() & (
+    pretrained = is_pretrained(cells)
+    shared = pretrained & (
         cells.pretraining_seed.groupby(codes).transform("nunique") > 1
     )
     unit = cells.pretraining_seed.where(shared, cells.seed)
@@ -117,7 +127,7 @@ def lay_out(cells: pd.DataFrame) -> Layout:
     by_group = cells.groupby("group", sort=True)
     groups = by_group[GROUP].first()
     groups["planned"] = by_group.size()
-    groups["pretrained"] = cells.pretraining_key.notna().groupby(cells.group).any()
+    groups["pretrained"] = pretrained.groupby(cells.group).any()
     published = cells[done].groupby("group")
     for name, column in [
         ("seeds", "column"), ("folds", "fold"), ("pretrainings", "pretraining_key"),

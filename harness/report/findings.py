@@ -12,7 +12,7 @@ import numpy as np
 
 from ..analyse.blocks import Blocks
 from ..analyse.compare import Comparison, Pairs
-from ..analyse.scores import CaseMetric
+from ..analyse.scores import CaseMetric, is_pretrained
 from ..store.index import Done
 from .sheet import Sheet
 from .table import Measure, Table, budget_order
@@ -58,7 +58,7 @@ class Findings:
 
         cells = self.scope.cells
         pairs = list(zip(cells.method, cells.encoder, strict=True))
-        trained = cells.pretraining_key.notna()
+        trained = is_pretrained(cells)
         own = [pair for pair, known in zip(pairs, trained, strict=True) if known]
         return Looks.assign(pairs, own)
 

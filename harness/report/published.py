@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analyse.scores import is_pretrained
 from ..schema.errors import UserError
 from ..schema.identity import digest
 from ..store import Manifest, Store
@@ -128,7 +129,7 @@ def _ordered(cells: pd.DataFrame) -> pd.DataFrame:
     cells = cells.drop_duplicates(columns)
     cells = cells.assign(_budget=cells.label_budget.map(order))
     # Methods without a pretraining first: they are what the others are compared with.
-    cells = cells.assign(_trained=cells.pretraining_key.notna())
+    cells = cells.assign(_trained=is_pretrained(cells))
     by = [
         "task",
         "protocol",

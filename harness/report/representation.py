@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..analyse.estimate import Estimate
+from ..analyse.scores import is_pretrained
 from . import captions
 from .evidence import Evidence
 from .sheet import Column, Value
@@ -77,7 +78,7 @@ def baseline_of(
     """
     cells = evidence.scope.cells
     asked = evidence.options.baseline
-    bases = cells.pretraining_key.isna() if asked is None else cells.method == asked
+    bases = ~is_pretrained(cells) if asked is None else cells.method == asked
     pairs = cells.loc[bases, ["method", "encoder"]].drop_duplicates()
     found = [(str(m), str(e)) for m, e in pairs.itertuples(index=False)]
     if (method, encoder) in found:

@@ -50,6 +50,10 @@ def test_without_a_name_the_baseline_is_what_has_no_pretraining(study):
     names = layout.groups.method
     pairs = [(names[x], names[y]) for x, y in pair_groups(layout)]
     assert pairs == [("a", "random"), ("b", "random_vit")]
+    layout, _ = study(dict.fromkeys(("random", "random_grey", "a"), 0.5))
+    names = layout.groups.method  # two of one encoder: the first of the file
+    pairs = [(names[x], names[y]) for x, y in pair_groups(layout)]
+    assert pairs == [("a", "random")]
     layout, _ = study({"a": 0.5, "b": 0.5})
     with pytest.raises(UserError, match=r"no baseline .*--baseline METHOD"):
         pair_groups(layout)

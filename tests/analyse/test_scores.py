@@ -16,7 +16,8 @@ def cells(**changes):
                 {
                     "method": method, "encoder": "swin", "task": "t",
                     "protocol": "finetune", "label_budget": "100%", "fold": 0,
-                    "seed": seed, "subset_seed": 0, "pretraining_seed": 0,
+                    "seed": seed, "subset_seed": 0,
+                    "pretraining_seed": None if method == "a" else 0,
                     "pretraining_key": None if method == "a" else "k0",
                     "evaluate_key": f"{method}{seed}", "state": "done",
                 }
@@ -95,10 +96,16 @@ def test_several_pretrainings_are_what_varies():
             ),
         ]
     )
-    several.loc[several.method == "a", ["pretraining_key"]] = None
+    several.loc[several.method == "a", ["pretraining_key", "pretraining_seed"]] = None
     layout = lay_out(several)
     assert layout.groups.seeds.tolist() == [3, 2]
     assert layout.groups.pretrainings.tolist() == [0, 2]
+
+
+def test_a_fusion_is_pretrained_though_it_has_no_one_pretraining():
+    fusion = cells().query("method == 'b'").assign(method="dvme", pretraining_key=None)
+    layout = lay_out(pd.concat([cells(), fusion], ignore_index=True))
+    assert layout.groups.pretrained.tolist() == [False, True, True]
 
 
 def test_policies():

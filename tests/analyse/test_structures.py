@@ -40,7 +40,7 @@ def study(tasks, structures, cases=15, seeds=3, offset=None):
                     {
                         "method": method, "encoder": "swin", "task": task,
                         "protocol": "finetune", "label_budget": "100%", "fold": 0,
-                        "seed": seed, "subset_seed": 0, "pretraining_seed": 0,
+                        "seed": seed, "subset_seed": 0, "pretraining_seed": None,
                         "pretraining_key": None, "evaluate_key": str(cell),
                         "state": "done",
                     }

@@ -94,7 +94,7 @@ def runs(methods, n=60, seeds=4, better=0.0):
                 {
                     "method": method, "encoder": "swin", "task": "t",
                     "protocol": "linear_probe", "label_budget": "100%", "fold": 0,
-                    "seed": seed, "subset_seed": 0, "pretraining_seed": 0,
+                    "seed": seed, "subset_seed": 0, "pretraining_seed": None,
                     "pretraining_key": None, "evaluate_key": str(cell), "state": "done",
                 }
             )  # fmt: skip

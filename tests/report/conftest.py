@@ -41,7 +41,7 @@ def records(tasks=("organs",), methods=("random", "mae"), seeds=(0, 1, 2), **cha
         {
             "method": method, "encoder": "swin", "task": task, "protocol": "finetune",
             "label_budget": budget, "fold": 0, "seed": seed, "subset_seed": 0,
-            "pretraining_seed": 0,
+            "pretraining_seed": None if method == "random" else 0,
             "pretraining_key": None if method == "random" else f"p-{method}",
             "evaluate_key": f"{method}/{task}/{budget}/{seed}", "state": "done",
             "adapt_key": f"a-{method}/{task}/{budget}/{seed}",
