@@ -105,17 +105,20 @@ def optimism(
             cases = (0, unseen.cases)
             result[group] = Optimism(None, bounded(unseen), None, cases, len(columns))
             continue
-        chosen, own = means[0][group]
-        shared, here, there = np.intersect1d(own, columns, return_indices=True)
+        chosen, seeds = means[0][group]
+        shared, here, there = np.intersect1d(seeds, columns, return_indices=True)
         chosen, unseen = chosen.take(here), unseen.take(there)
         less = replace(
             chosen.plus(unseen.times(-1.0)),
             patients=min(chosen.patients, unseen.patients),
         )
-        values = (
-            bounded(one) if len(shared) else None for one in (chosen, unseen, less)
+        sizes = chosen.cases, unseen.cases
+        if not len(shared):
+            result[group] = Optimism(None, None, None, sizes, 0)
+            continue
+        result[group] = Optimism(
+            bounded(chosen), bounded(unseen), bounded(less), sizes, len(shared)
         )
-        result[group] = Optimism(*values, (chosen.cases, unseen.cases), len(shared))
     return result
 
 

@@ -81,7 +81,7 @@ class Rehearsal:
         encoder = build_encoder(settings, method.channels or 1, rng)
         path = self.folder / "weights" / f"{method.name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        width = int(encoder.pooled_width)  # type: ignore[arg-type]
+        width = int(encoder.pooled_width)
         heads = {
             f"{prefix}.weight": torch.randn(_CODE, width, generator=rng)
             for prefix in method.settings.get("outputs", {}).values()

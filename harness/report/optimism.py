@@ -65,9 +65,9 @@ def _values(found: Optimism) -> dict[str, Value]:
     }  # fmt: skip
     for name in _SIDES:
         one: Bounded | None = getattr(found, name)
-        values[name] = one and one.value
-        values[f"{name}_low"] = one and one.low
-        values[f"{name}_high"] = one and one.high
+        values[name] = None if one is None else one.value
+        values[f"{name}_low"] = None if one is None else one.low
+        values[f"{name}_high"] = None if one is None else one.high
     return values
 
 

@@ -123,15 +123,15 @@ def _csv(spec: TaskSpec, made: Made, root: Path) -> None:
             for path, channel in zip(paths, voxels.image, strict=True):
                 _image(folder / path, channel[None], voxels.spacing)
         if voxels.label is not None:
-            path = folder / _path(columns.label, named)
-            if path.suffix == ".dcm":
+            place = folder / _path(columns.label, named)
+            if place.suffix == ".dcm":
                 names = {
                     value: name.replace("*", "1")
                     for name, value in form.segments.items()
                 }
-                write_contours(path, voxels.label, voxels.spacing, names)
+                write_contours(place, voxels.label, voxels.spacing, names)
             else:
-                _label(path, spec, voxels, form.relabel)
+                _label(place, spec, voxels, form.relabel)
     _table(root / form.folder / form.file, spec, columns, made, row)
 
 
