@@ -6,25 +6,19 @@ all cases that its cell knows, training, validation and test, as the paper does.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ...metrics import clusters
 from ...schema.protocols import Cluster
 from ..data import TaskData
-from ..measured import Measured, write_features
+from ..measured import write_features
 from ..networks import Adapted, Shape
 from ..node import Node
+from ..planes import class_distances, umap_plane
 from ..predictor import Predictor
 from ..probes import CentreProbe
 from .implementation import Implementation
 from .probe import ProbePredictor, sides
 from .start import build_network, save_model
-
-Points = NDArray[np.float32]
-Classes = NDArray[np.int64]
 
 
 def cluster(node: Node) -> None:
@@ -54,11 +48,16 @@ def keep_clusters(node: Node, data: TaskData, predictor: Predictor) -> None:
     x = predictor.vectors(ids).pooled.numpy()
     y = np.array([data.target(each) for each in ids])
     planes = np.stack(
-        [_plane(x, settings, seed) for seed in range(settings.umap_seeds)]
+        [
+            umap_plane(
+                x, neighbours=settings.neighbours, min_dist=settings.min_dist, seed=seed
+            )
+            for seed in range(settings.umap_seeds)
+        ]
     )
-    rows = _quantities("pooled", x, y, seed=0)
+    rows = class_distances("pooled", x, y, seed=0)
     for seed, points in enumerate(planes):
-        rows += _quantities(f"umap seed={seed}", points, y, seed=seed)
+        rows += class_distances(f"umap seed={seed}", points, y, seed=seed)
     write_features(node, rows)
     np.savez(
         node.attempt.path("planes.npz"),
@@ -66,38 +65,6 @@ def keep_clusters(node: Node, data: TaskData, predictor: Predictor) -> None:
         classes=y,
         points=planes,
     )
-
-
-def _plane(x: Points, settings: Cluster, seed: int) -> Points:
-    """Return UMAP's points (n, 2): Euclidean, drawn by one thread from `seed`."""
-    with warnings.catch_warnings():  # of parts that are not used, and of small data
-        warnings.simplefilter("ignore")
-        from umap import UMAP  # slow to import, and an extra
-
-        made = UMAP(
-            n_neighbors=min(settings.neighbours, len(x) - 1),
-            min_dist=settings.min_dist,
-            init="spectral" if len(x) > settings.neighbours else "random",
-            random_state=seed,
-            n_jobs=1,
-        )
-        return np.asarray(made.fit_transform(x), dtype=np.float32)
-
-
-def _quantities(layer: str, x: Points, y: Classes, *, seed: int) -> list[Measured]:
-    own, apart = clusters.within(x, y), clusters.between(x, y)
-    rows = [
-        Measured(layer, "intra-class distance", own.mean, own.n),
-        Measured(layer, "intra-class distance sd", own.sd, own.n),
-        Measured(layer, "silhouette", clusters.silhouette(x, y, seed), len(y)),
-        Measured(layer, "nmi", clusters.recovered(x, y, seed), len(y)),
-    ]
-    if apart is not None:
-        rows += [
-            Measured(layer, "inter-class distance", apart.mean, apart.n),
-            Measured(layer, "inter-class distance sd", apart.sd, apart.n),
-        ]
-    return rows
 
 
 IMPLEMENTATION = Implementation(cluster, ProbePredictor, keeps=keep_clusters)

@@ -18,8 +18,7 @@ class Attention(AnalysisSettings):
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {"samples": 4, "batch": 2}}
 
-    @classmethod
-    def unfit(cls, encoder: Mapping[str, Any]) -> str | None:
+    def unfit(self, encoder: Mapping[str, Any]) -> str | None:
         """Refuse encoders without attention."""
         if encoder.get("kind") in ("swin", "vit"):
             return None

@@ -32,7 +32,7 @@ class AnalysisSettings(Closed):
     )
     batch: int = Field(16, ge=1, description="crops per forward pass")
 
-    @classmethod
-    def unfit(cls, encoder: Mapping[str, Any]) -> str | None:  # noqa: ARG003
+    def unfit(self, encoder: Mapping[str, Any]) -> str | None:
         """Return why a kind of encoder cannot be analysed so, or None."""
+        del encoder  # most analyses take every encoder
         return None

@@ -27,6 +27,8 @@ analyses:
   reuse: {samples: 32, batch: 8}
   similarity: {samples: 32, batch: 8, between: [budgets, seeds, methods]}
   attention: {samples: 8, batch: 2}
+  embedding: {planes: [tsne]}
+  pca:
 """
 
 

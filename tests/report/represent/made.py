@@ -96,4 +96,40 @@ def _attention(each, plan):
     return rows, {"attention.npz": arrays}
 
 
-_MADE = {"reuse": _cka, "similarity": _cka, "attention": _attention}
+def _embedding(each, plan):
+    cell = each.cells[0]
+    place = list(dict.fromkeys(one.method for one in plan.cells)).index(cell.method)
+    rng = np.random.default_rng([place, cell.seed])
+    y = np.arange(24) % 2
+    planes = rng.normal(size=(2, 24, 2)) + (1 + place) * y[None, :, None]
+    rows = [("pooled", "spread", 0.5, 24)]
+    for space, scale in (("pooled", 1.0), ("tsne seed=0", 2.0), ("tsne seed=1", 4.0)):
+        rows += [
+            (space, "intra-class distance", scale * (1 + 0.1 * cell.seed), 24),
+            (space, "inter-class distance", scale * (1 + place), 1),
+            (space, "silhouette", 0.1 * place + 0.01 * cell.seed, 24),
+            (space, "nmi", 0.2 * place, 24),
+        ]
+    names = np.array([f"case{n:02d}" for n in range(24)], dtype=np.str_)
+    return rows, {"planes.npz": {"case_ids": names, "classes": y, "tsne": planes}}
+
+
+def _pca(each, plan):
+    cell = each.cells[0]
+    rng = np.random.default_rng(cell.seed)
+    images = rng.integers(0, 255, (2, 16, 24, 20), dtype=np.uint8)
+    colours = rng.integers(1, 255, (2, 4, 6, 5, 3), dtype=np.uint8)
+    colours[:, :2] = 0
+    rows = [
+        ("layer 1 from the end", f"variance of component {n}", 0.4 / n, 480)
+        for n in range(1, 5)
+    ] + [("layer 1 from the end", "foreground", 0.5, 480)]
+    names = np.array(["case00", "case01"], dtype=np.str_)
+    kept = {"case_ids": names, "images": images, "joint": colours, "alone": colours}
+    return rows, {"pca.npz": kept}
+
+
+_MADE = {
+    "reuse": _cka, "similarity": _cka, "attention": _attention,
+    "embedding": _embedding, "pca": _pca,
+}  # fmt: skip

@@ -34,6 +34,8 @@ analyses:
   similarity: {{samples: 4, batch: 4, between: [budgets]}}
   attention: {{samples: 2, label_budgets: [2-shot]}}
   transfer: {{samples: 4}}
+  pca: {{samples: 4}}
+  embedding: {{samples: 8, planes: [tsne]}}
   lost: {{extends: reuse, samples: 4, batch: 4, layers: [stage1.blok1],
          label_budgets: [2-shot]}}
 """
@@ -66,7 +68,9 @@ def test_nodes_wait_for_adaptations_and_are_done_beside_a_wrong_one(folder):
     assert code == 1  # the layer that does not exist
     assert [one.name for one in plan.analyses_todo] == ["lost"]
     names = [one.name for one in plan.analyses]
-    assert names == ["reuse", "similarity", "attention", "transfer", "lost"]
+    assert names == [
+        "reuse", "similarity", "attention", "transfer", "pca", "embedding", "lost",
+    ]  # fmt: skip
     assert not plan.todo
 
 
@@ -147,3 +151,30 @@ def test_planning_again_finds_them_published(folder):
     jobs = make_plan(load(path), store).jobs()
     assert [job.kind for job in jobs] == ["analyse"]
     assert main([*words, "plan", "--json"]) == 0
+
+
+def test_components_are_kept_with_the_volumes_that_they_colour(folder):
+    path, store, _ = folder
+    plan = make_plan(load(path), store)
+    rows = {row["quantity"]: row for row in _rows(store, plan, "pca")}
+    shares = [rows[f"variance of component {n}"]["value"] for n in range(1, 5)]
+    assert shares == sorted(shares, reverse=True)
+    assert 0 < sum(shares) <= 1
+    assert 0 < rows["foreground"]["value"] < 1
+    one = next(each for each in plan.analyses if each.name == "pca")
+    with np.load(store.file(one.key, "pca.npz")) as arrays:
+        assert arrays["images"].shape == (4, 64, 64, 64)
+        assert arrays["joint"].shape == arrays["alone"].shape
+        assert arrays["joint"].shape[-1] == 3
+        assert len(arrays["case_ids"]) == 4
+
+
+def test_planes_without_classes_have_points_alone(folder):
+    path, store, _ = folder
+    plan = make_plan(load(path), store)
+    assert {row["quantity"] for row in _rows(store, plan, "embedding")} == {"spread"}
+    one = next(each for each in plan.analyses if each.name == "embedding")
+    with np.load(store.file(one.key, "planes.npz")) as arrays:
+        assert arrays["tsne"].shape == (2, 8, 2)
+        assert set(arrays["classes"]) == {-1}
+        assert not np.array_equal(*arrays["tsne"])
