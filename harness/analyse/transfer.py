@@ -112,7 +112,8 @@ def _picked(values: Floats, picked: np.ndarray) -> Floats:
 
 def _centred_ranks(values: Floats) -> Floats:
     ranks: Floats = rankdata(values, axis=-1)
-    return ranks - ranks.mean(axis=-1, keepdims=True)
+    centred: Floats = ranks - ranks.mean(axis=-1, keepdims=True)
+    return centred
 
 
 def _total(values: Floats) -> Floats:

@@ -117,7 +117,9 @@ def _known(args: argparse.Namespace) -> _Known:
         content = open_content(args)
         return _Known(content, data_roots(args.benchmark, (), content), {}, {})
     matrix = open_matrix(args)
-    return _Known(matrix.content, matrix.data_roots, matrix.specs, matrix.stages)
+    return _Known(
+        matrix.content, matrix.data_roots, dict(matrix.specs), dict(matrix.stages)
+    )
 
 
 def data_check(args: argparse.Namespace) -> Exit:

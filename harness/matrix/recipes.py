@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..schema.identity import digest, short
 from ..schema.recipes import Recipe
@@ -16,12 +17,12 @@ def recipe_of(method: MethodEntry) -> Recipe | None:
         return None
     corpus = method.corpus
     before = None if method.init is None else recipe_of(method.init)
-    objective = {
+    objective: dict[str, Any] = {
         "work": [method.stem, method.version],
         "settings": {k: v for k, v in method.settings.items() if k != "encoder"},
         "init": before and before.objective,
     }
-    whole = {
+    whole: dict[str, Any] = {
         "own": corpus
         and corpus.spec.model_copy(update={"fraction": None}).model_dump(mode="json"),
         "init": before and before.corpus,

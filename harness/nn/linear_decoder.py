@@ -77,3 +77,31 @@ class LinearDecoder(nn.Module):
             for stride, logits in sums.items()
         ]
         return torch.stack(voxels).sum(dim=0) if len(voxels) > 1 else voxels[0]
+
+    @property
+    def eps(self) -> float:
+        """What batch norms add to a variance."""
+        norm = self.norms[0]
+        assert isinstance(norm, BatchNorm)
+        return norm.eps
+
+    @torch.no_grad()
+    def take(self, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> None:
+        """Take over a linear layer on standardised features, its layers side by side.
+
+        mean, var: (C,), what batch norms are to subtract and divide by; weight: (K, C);
+        bias: (K,). C is the sum of the widths.
+        """
+        first = 0
+        for norm, classify in zip(self.norms, self.classify, strict=True):
+            assert isinstance(norm, BatchNorm)
+            assert isinstance(classify, (nn.Conv2d, nn.Conv3d))
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            part = slice(first, first + norm.num_features)
+            norm.running_mean.copy_(mean[part])
+            norm.running_var.copy_(var[part])
+            classify.weight.copy_(weight[:, part].view_as(classify.weight))
+            if classify.bias is not None:  # of the first layer alone
+                classify.bias.copy_(bias)
+            first = part.stop

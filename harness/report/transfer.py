@@ -146,8 +146,8 @@ class Predictors:
         options = self.evidence.options
         values = self.values[quantity.name][rows]
         if task == ALL_TASKS:  # a task without the quantity says nothing of it
-            own = np.isfinite(values).any(axis=1)
-            rows = [row for row, has in zip(rows, own, strict=True) if has]
+            own = np.asarray(np.isfinite(values).any(axis=1))
+            rows = np.asarray(rows, dtype=np.intp)[own].tolist()
             values = values[own]
         # The same methods are drawn for every quantity.
         rng = stream(options.seed, f"{protocol} {task}")

@@ -51,11 +51,12 @@ def patch_probe(node: Node) -> None:
     node.log(f"{len(seen.features)} tokens of {len(train)} cases")
     # Of a constant feature nothing is left, whatever batch norm's epsilon makes of it.
     mean, var = seen.features.mean(dim=0), seen.features.var(dim=0, correction=0)
-    eps = network.decoder.norms[0].eps
+    eps = network.decoder.eps
     seen, unseen = (_scaled(each, mean, var, eps) for each in (seen, unseen))
     fits: dict[float, Fit] = {}
     losses: dict[float, float] = {}
-    weights, last = class_weights(seen.shares, regions=bool(shape.regions)), None
+    weights = class_weights(seen.shares, regions=bool(shape.regions))
+    last: Fit | None = None
     for penalty in sorted(
         protocol.penalties, reverse=True
     ):  # each goes on from the last
@@ -64,7 +65,7 @@ def patch_probe(node: Node) -> None:
         losses[penalty] = _loss(unseen, last, weights)
     best = min(losses, key=lambda penalty: (losses[penalty], -penalty))
     node.log(f"kept penalty {best:g} of {', '.join(f'{each:g}' for each in losses)}")
-    _fold_in(network, fits[best], mean, var)
+    network.decoder.take(mean, var, fits[best].weight, fits[best].bias)
     found = validate_segmentation(node, data, val, shape, network, protocol)
     node.attempt.note(
         trainable_params=fits[best].weight.numel() + fits[best].bias.numel(),
@@ -132,10 +133,10 @@ def fit(
         search.zero_grad()
         loss = share_ce(x @ weight.T + bias, y, weights, regions=weights.ndim == 2)
         total = loss + penalty / 2 * weight.square().sum()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    search.step(objective)
+    search.step(objective)  # type: ignore[no-untyped-call]
     found = Fit(weight.detach(), bias.detach(), 0.0)
     return found._replace(loss=_loss(tokens, found, weights))
 
@@ -148,19 +149,6 @@ def _loss(tokens: Tokens, layer: Fit, weights: Tensor) -> float:
 
 def _scaled(tokens: Tokens, mean: Tensor, var: Tensor, eps: float) -> Tokens:
     return Tokens((tokens.features - mean) * (var + eps).rsqrt(), tokens.shares)
-
-
-def _fold_in(network: PatchProbe, layer: Fit, mean: Tensor, var: Tensor) -> None:
-    """Write statistics and weights into batch norms and convolutions, part by part."""
-    decoder, first = network.decoder, 0
-    with torch.no_grad():
-        for norm, classify in zip(decoder.norms, decoder.classify, strict=True):
-            part = slice(first, first + norm.num_features)
-            norm.running_mean.copy_(mean[part])
-            norm.running_var.copy_(var[part])
-            classify.weight.copy_(layer.weight[:, part].view_as(classify.weight))
-            first = part.stop
-        decoder.classify[0].bias.copy_(layer.bias)
 
 
 IMPLEMENTATION = Implementation(patch_probe)

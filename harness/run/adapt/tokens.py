@@ -75,9 +75,10 @@ def _windows(
         assert label is not None  # listing and cache have checked it
         image = case_image(data, case_id, node)
         truth = torch.from_numpy(np.array(label))
-        pairs = windows.cut(image), windows.cut(truth[None])
-        for images, labels in zip(*(each.split(_BATCH) for each in pairs), strict=True):
-            yield images, labels[:, 0]
+        images, labels = windows.cut(image), windows.cut(truth[None])[:, 0]
+        for first in range(0, len(images), _BATCH):
+            some = slice(first, first + _BATCH)
+            yield images[some], labels[some]
 
 
 def _on_one_grid(maps: Sequence[Tensor], strides: Sequence[int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -37,7 +39,7 @@ def analyse(node: Node) -> None:
     classified = data.spec.kind == "classification"
     classes = [data.target(crop.case_id) if classified else -1 for crop in crops]
     y = np.array(classes, np.int64)
-    planes = {
+    planes: dict[str, Any] = {
         name: np.stack(
             [_plane(x, name, settings, seed) for seed in range(settings.plane_seeds)]
         )

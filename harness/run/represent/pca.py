@@ -145,11 +145,10 @@ def colour(
 
 def _to_grid(image: Tensor, grid: Sequence[int]) -> Tensor:
     """Return the mean intensity around each token."""
-    pool = (
-        torch.nn.functional.adaptive_avg_pool3d if len(grid) == 3
-        else torch.nn.functional.adaptive_avg_pool2d
-    )  # fmt: skip
-    return pool(image[None, None], tuple(grid))[0, 0]
+    pooled: Tensor = torch.nn.functional.interpolate(
+        image[None, None].float(), size=list(grid), mode="area"
+    )
+    return pooled[0, 0]
 
 
 def _bytes(image: Tensor) -> NDArray[np.uint8]:
