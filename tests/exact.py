@@ -26,7 +26,7 @@ def in_64_bits():
     before = torch.get_default_dtype()
     with contextlib.ExitStack() as patched:
         patched.enter_context(mock.patch.object(CropSampler, "sample", _sample))
-        for module in ("adapt.finetune", "adapt.classify", "adapt.predict"):
+        for module in ("adapt.classify", "adapt.predict"):
             name = f"harness.run.{module}.case_image"
             patched.enter_context(mock.patch(name, _image))
         torch.set_default_dtype(torch.float64)

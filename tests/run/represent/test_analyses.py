@@ -35,7 +35,7 @@ analyses:
   attention: {{samples: 2, label_budgets: [2-shot]}}
   transfer: {{samples: 4}}
   pca: {{samples: 4}}
-  embedding: {{samples: 8, planes: [tsne]}}
+  embedding: {{samples: 4, planes: [tsne]}}
   lost: {{extends: reuse, samples: 4, batch: 4, layers: [stage1.blok1],
          label_budgets: [2-shot]}}
 """
@@ -175,6 +175,6 @@ def test_planes_without_classes_have_points_alone(folder):
     assert {row["quantity"] for row in _rows(store, plan, "embedding")} == {"spread"}
     one = next(each for each in plan.analyses if each.name == "embedding")
     with np.load(store.file(one.key, "planes.npz")) as arrays:
-        assert arrays["tsne"].shape == (2, 8, 2)
+        assert arrays["tsne"].shape == (2, 4, 2)
         assert set(arrays["classes"]) == {-1}
         assert not np.array_equal(*arrays["tsne"])
