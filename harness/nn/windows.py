@@ -120,4 +120,5 @@ def shift_masks(
     crosses = from_front[:, None, :] != from_front[None, :, :]
     kinds = torch.cartesian_prod(*[torch.tensor([False, True])] * dims)
     apart = (crosses[None] & kinds[:, None, None, :]).any(dim=-1)
-    return kind.to(device), (apart * APART).to(device)
+    # Not of the default type: what is kept serves whoever asks next.
+    return kind.to(device), (apart.float() * APART).to(device)

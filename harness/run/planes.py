@@ -37,13 +37,15 @@ def umap_plane(x: Points, *, neighbours: int, min_dist: float, seed: int) -> Poi
 def tsne_plane(x: Points, *, perplexity: float, seed: int) -> Points:
     """Return t-SNE's points (n, 2) of vectors (n, C), Euclidean.
 
-    perplexity: at most a third of the other points, more than which t-SNE cannot tell.
+    It starts at random: from principal components, scikit-learn's default, all seeds
+    would draw one plane. perplexity: at most a third of the other points, more than which
+    t-SNE cannot tell.
     """
     from sklearn.manifold import TSNE  # slow to import
 
     made = TSNE(
         perplexity=min(perplexity, (len(x) - 1) / 3),
-        init="pca",
+        init="random",
         random_state=seed,
         n_jobs=1,
     )
