@@ -252,7 +252,8 @@ PARTS = [
     ),
     Mutant(
         "shifted windows attend across the grid's edge", "METHODS 0",
-        "harness/nn/windows.py", "return kind.to(device), (apart * APART).to(device)",
+        "harness/nn/windows.py",
+        "return kind.to(device), (apart.float() * APART).to(device)",
         "return kind.to(device), (apart * 0.0).to(device)",
         "tests/nn/test_windows.py",
     ),
