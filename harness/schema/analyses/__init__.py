@@ -6,6 +6,7 @@ harness/run/represent/<name>.py does the work of the analysis <name>.
 from __future__ import annotations
 
 from .attention import Attention
+from .attention_maps import AttentionMaps
 from .embedding import Embedding
 from .pca import Pca
 from .reuse import Reuse
@@ -14,12 +15,13 @@ from .similarity import Similarity
 from .transfer import Transfer
 
 __all__ = [
-    "ANALYSES", "AnalysisSettings", "Attention", "Embedding", "Pca", "Reuse",
-    "Similarity", "Transfer",
+    "ANALYSES", "AnalysisSettings", "Attention", "AttentionMaps", "Embedding", "Pca",
+    "Reuse", "Similarity", "Transfer",
 ]  # fmt: skip
 
 ANALYSES: dict[str, type[AnalysisSettings]] = {
     "attention": Attention,
+    "attention_maps": AttentionMaps,
     "embedding": Embedding,
     "pca": Pca,
     "reuse": Reuse,
