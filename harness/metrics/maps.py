@@ -25,7 +25,9 @@ def auc_inside(values: NDArray[np.floating], mask: NDArray[np.bool_]) -> float |
     return float((below + up_to).sum()) / (2 * len(inside) * len(outside))
 
 
-def top_weights(values: NDArray[np.floating], share: float = TOP) -> NDArray[np.float64]:
+def top_weights(
+    values: NDArray[np.floating], share: float = TOP
+) -> NDArray[np.float64]:
     """Return what of each voxel is among the highest `share` of all, in [0, 1].
 
     The weights sum to share times the number of voxels. Voxels that are equal at the

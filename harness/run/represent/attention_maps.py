@@ -102,7 +102,9 @@ def mask_of(data: TaskData, crop: Crop, sides: Sequence[int]) -> Mask | None:
     label = data.cached.label(data.cached.index_of(crop.case_id))
     if label is None:
         return None
-    box = tuple(slice(at, at + side) for at, side in zip(crop.start, sides, strict=True))
+    box = tuple(
+        slice(at, at + side) for at, side in zip(crop.start, sides, strict=True)
+    )
     part = label[box] > 0
     whole = np.zeros(tuple(sides), dtype=np.bool_)
     whole[tuple(slice(n) for n in part.shape)] = part

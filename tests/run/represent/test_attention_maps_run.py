@@ -54,3 +54,19 @@ def test_scores_of_every_case_and_slices_of_the_first(finished):
         assert "1_0_image" not in arrays
     with np.load(store.file(rollout.key, "attention_maps.npz")) as arrays:
         assert arrays["after.attention_auc"].shape == (2, 1)
+
+
+def test_the_report_has_a_table_and_pictures(finished, tmp_path, capsys):
+    words, *_ = finished
+    assert main([*words, "report", "--table", "attention-maps"]) == 0
+    said = capsys.readouterr().out
+    assert "before fine-tuning" in said
+    assert "AUC inside" in said
+    name = "attention_maps_phantom_organs_finetune"
+    out = ["--images", "--out", str(tmp_path)]
+    assert main([*words, "report", "--figure", name, *out]) == 0
+    (picture,) = tmp_path.rglob(f"{name}.png")
+    assert picture.stat().st_size > 5000
+    assert {"auc", "state"} <= set(np.genfromtxt(
+        picture.with_suffix(".csv"), delimiter=",", names=True, dtype=None,
+        encoding="utf8").dtype.names)  # fmt: skip
