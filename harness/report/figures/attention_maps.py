@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..attention import STATES
 from ..attention_maps import AUC, FILE, KIND, Looking, looking
 from ..findings import Findings
 from ..table import budget_order
@@ -21,7 +22,7 @@ from .style import MUTED, panels
 
 _CASES = 2
 _PLANES = ("sagittal", "coronal", "axial")  # across the first, second and third axis
-_ALPHA = 0.6  # of the largest attention; the least is transparent
+_ALPHA = 0.55
 _COLOURS = "viridis"
 
 
@@ -31,75 +32,72 @@ class _Shown(NamedTuple):
 
 
 def sketches(findings: Findings) -> list[Sketch]:
-    """Return a figure per entry, task and protocol."""
+    """Return figures of the first cases per entry, task and protocol."""
     features = findings.evidence.features
     if KIND not in features.kinds:
         return []
     nodes = features.nodes(KIND)
     places = dict.fromkeys(zip(nodes.analysis, nodes.task, nodes.protocol, strict=True))
     return [
-        Sketch(name, partial(_maps, findings, place, name))
+        Sketch(name, partial(_maps, findings, place, number, name))
         for place in places
-        for name in ["_".join(place)]
+        for number in range(_CASES)
+        for name in ["_".join((*place, str(number + 1)))]
     ]
 
 
-def _maps(findings: Findings, place: tuple[str, str, str], name: str) -> Drawing:
-    """Draw cases by plane and state (rows): the image, then each method's first run."""
+def _maps(
+    findings: Findings, place: tuple[str, str, str], number: int, name: str
+) -> Drawing:
+    """Draw a case by plane and state (rows): the image, then each method's first run."""
     _, task, protocol = place
     budget, shown = _shown(findings, place)
     first = next(iter(shown.values())).arrays
-    cases = [
-        str(case) for number, case in enumerate(first["cases"][:_CASES])
-        if f"{number}_0_image" in first
-    ]  # fmt: skip
-    if not cases:
-        msg = f"{name}: the analysis keeps no slices: set its pictures to 1 or more"
+    if f"{number}_0_image" not in first:
+        msg = f"{name}: the analysis keeps slices of {number} cases: raise its pictures"
         raise NothingToDraw(msg)
+    case = str(first["cases"][number])
     pairs = list(dict.fromkeys(pair for pair, _ in shown))
-    planes = _PLANES if "0_1_image" in first else ("",)
-    rows = [(n, p, s) for n in range(len(cases)) for p in range(len(planes))
-            for s in ("before", "after")]  # fmt: skip
+    planes = _PLANES if f"{number}_1_image" in first else ("",)
+    turns = int(len(planes) > 1)  # a volume's last axis runs upwards
+    rows = [(axis, state) for axis in range(len(planes)) for state in STATES]
     across = 1 + len(pairs)
-    figure, axes = panels(len(rows) * across, width=1.5, height=1.45, across=across)
-    for row, (number, plane, state) in enumerate(rows):
+    figure, axes = panels(len(rows) * across, width=1.6, height=1.65, across=across)
+    for row, (axis, state) in enumerate(rows):
         own = axes[row * across : (row + 1) * across]
-        turns = int(len(planes) > 1)  # a volume's last axis runs upwards
-        image = np.rot90(first[f"{number}_{plane}_image"], k=turns)
-        mask = first.get(f"{number}_{plane}_mask")
+        image = np.rot90(first[f"{number}_{axis}_image"], k=turns)
+        mask = first.get(f"{number}_{axis}_mask")
         mask = None if mask is None else np.rot90(mask, k=turns)
         _draw(own[0], image, mask, "image" if not row else "")
-        label = f"{cases[number]}\n{planes[plane]}, {state}".replace("\n, ", "\n")
-        own[0].set_ylabel(label, fontsize=6.5, color=MUTED)
+        label = f"{planes[axis]}\n{state}" if planes[axis] else state
+        own[0].set_ylabel(label, fontsize=7, color=MUTED)
         for panel, pair in zip(own[1:], pairs, strict=True):
+            head = f"{findings.looks[pair].label}\n" if not row else ""
             found = shown.get((pair, state))
-            title = findings.looks[pair].label if not row else ""
-            values = None
-            if found is not None:
-                values = np.rot90(found.arrays[f"{state}.{number}_{plane}"], k=turns)
-            _draw(panel, image, mask, title, values)
+            if found is None:
+                _draw(panel, image, mask, f"{head}not published")
+                continue
+            values = found.arrays[f"{state}.{number}_{axis}"].astype(np.float64)
+            said = f"{head}{values.min():.2f} to {values.max():.2f}"
+            _draw(panel, image, mask, said, np.rot90(values, k=turns))
     _bar(figure, axes)
     synthetic = findings.scope.tasks[task].synthetic
     whose = "Generated images." if synthetic else "These are images of patients."
-    data = pd.DataFrame(
-        [
-            {"task": task, "protocol": protocol, "budget": budget, "state": state,
-             "method": pair[0], "encoder": pair[1], "case": case,
-             "auc": float(each.arrays[f"{state}.{AUC}"][number, 0])}
-            for (pair, state), each in shown.items()
-            for number, case in enumerate(cases)
-        ]
-    )  # fmt: skip
+    data = _data(shown, number).assign(
+        task=task, protocol=protocol, budget=budget, case=case
+    )
     return Drawing(
         family=KIND,
         name=name,
-        title=f"Attention of class tokens: {findings.heading(task)}, {protocol}, {budget}",
+        title=f"Attention of class tokens in case {case}: {findings.heading(task)}, "
+        f"{protocol}, {budget}",
         caption=(
-            f"{whose} Slices through the centre of what is labelled (white line), else "
-            "through the most attended voxel; the mean over heads, before and after "
-            f"fine-tuning, of each method's first run; n = {len(cases)} cases, chosen by a "
-            "hash of their ids. Colours run from 0 to each map's own largest value: they "
-            "say where, not how much."
+            f"{whose} Slices through the centre of what is labelled (red line), else "
+            "through the most attended voxel of the first method; the mean over heads, "
+            "before and after fine-tuning, of each method's first run; n = 1 case, chosen "
+            "by a hash of its id. Colours run from the least to the most attention of each "
+            "slice, which stand above it: 1 is even attention, so that a slice from 0.99 "
+            "to 1.01 shows almost nothing, whatever its colours."
         ),
         alt=_alt(data),
         figure=figure,
@@ -107,6 +105,18 @@ def _maps(findings: Findings, place: tuple[str, str, str], name: str) -> Drawing
         task=task,
         private=not synthetic,
     )
+
+
+def _data(
+    shown: Mapping[tuple[tuple[str, str], str], _Shown], number: int
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"method": pair[0], "encoder": pair[1], "state": state,
+             "auc": float(each.arrays[f"{state}.{AUC}"][number, 0])}
+            for (pair, state), each in shown.items()
+        ]
+    )  # fmt: skip
 
 
 def _shown(
@@ -138,12 +148,9 @@ def _draw(
 ) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     if values is not None:
-        axes.imshow(
-            values, cmap=_COLOURS, vmin=0, vmax=255, interpolation="nearest",
-            alpha=_ALPHA * values / 255,
-        )  # fmt: skip
+        axes.imshow(values, cmap=_COLOURS, interpolation="nearest", alpha=_ALPHA)
     if mask is not None and mask.any():
-        axes.contour(mask, levels=[0.5], colors="white", linewidths=0.8)
+        axes.contour(mask, levels=[0.5], colors="#e34948", linewidths=0.8)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
@@ -156,7 +163,11 @@ def _bar(figure: Any, axes: Sequence[Any]) -> None:
 
     scale = ScalarMappable(Normalize(0, 1), cmap=_COLOURS)
     bar = figure.colorbar(
-        scale, ax=list(axes), shrink=0.3, pad=0.02, label="share of the map's largest"
+        scale,
+        ax=list(axes),
+        shrink=0.3,
+        pad=0.02,
+        label="from least to most of the slice",
     )
     bar.outline.set_visible(False)
 

@@ -29,7 +29,7 @@ def analyse(node: Node) -> None:
     attention_maps.npz: `cases` (n,); `inside` (n,), the mask's share of the crop, nan
     without a mask; STATE.SCORE (n, maps), the mean over heads first, then each head, nan
     where undefined; of the first cases I_AXIS_image, I_AXIS_mask and STATE.I_AXIS, the
-    slices across an axis in 8 bit, a map's own largest value being 255.
+    slices across an axis, 8 bit, but maps in 16-bit floats, 1 being even attention.
 
     Raises DataError.
     """
@@ -150,9 +150,9 @@ def planes_of(values: Maps, mask: Mask | None) -> tuple[int, ...]:
 def slices_of(
     state: State, place: int, planes: Sequence[int], image: Maps, values: Maps,
     mask: Mask | None,
-) -> dict[str, npt.NDArray[np.uint8]]:  # fmt: skip
+) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
     """Return the slices of a case across each axis, an image itself under axis 0."""
-    found = {}
+    found: dict[str, npt.NDArray[Any]] = {}
     axes = range(len(planes)) if len(planes) == 3 else (0,)
     for axis in axes:
         name = f"{place}_{axis}"
@@ -160,8 +160,8 @@ def slices_of(
         def cut(whole: Any, axis: int = axis) -> Any:
             return whole if len(planes) == 2 else np.take(whole, planes[axis], axis)
 
-        scaled = cut(values) / values.max() * 255
-        found[f"{state}.{name}"] = np.rint(scaled).astype(np.uint8)
+        relative = cut(values) / values.mean()
+        found[f"{state}.{name}"] = relative.astype(np.float16)
         found[f"{name}_image"] = np.rint(cut(image).clip(0, 1) * 255).astype(np.uint8)
         if mask is not None:
             found[f"{name}_mask"] = cut(mask).astype(np.uint8)

@@ -126,7 +126,8 @@ def test_slices_pass_through_the_map_s_highest_where_there_is_no_mask():
     found = slices_of("after", 0, planes, image, values, None)
     for axis, shape in enumerate([(5, 6), (4, 6), (4, 5)]):
         assert found[f"after.0_{axis}"].shape == shape
-        assert found[f"after.0_{axis}"].max() == 255
+        peak = float(found[f"after.0_{axis}"].max())
+        assert peak == pytest.approx(0.02 / values.mean(), rel=1e-3)
     assert found["0_1_image"][0, 0] == round(float(image[0, 2, 0]) * 255)
     auc, inside, mass = scores_of(values[None], None)
     assert np.isnan([auc[0], inside[0]]).all()

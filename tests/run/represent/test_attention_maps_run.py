@@ -62,7 +62,7 @@ def test_the_report_has_a_table_and_pictures(finished, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "before fine-tuning" in said
     assert "AUC inside" in said
-    name = "attention_maps_phantom_organs_finetune"
+    name = "attention_maps_phantom_organs_finetune_1"
     out = ["--images", "--out", str(tmp_path)]
     assert main([*words, "report", "--figure", name, *out]) == 0
     (picture,) = tmp_path.rglob(f"{name}.png")
