@@ -39,7 +39,8 @@ def top_weights(
     above, level = flat > edge, flat == edge
     weights = above.astype(np.float64)
     weights[level] = (room - above.sum()) / level.sum()
-    return weights.reshape(np.shape(values))
+    found: NDArray[np.float64] = weights.reshape(np.shape(values))
+    return found
 
 
 def top_inside(

@@ -57,13 +57,13 @@ class Looking:
     @property
     def runs(self) -> int:
         """How many runs the numbers are of."""
-        return self.values[MASS].shape[1]
+        return int(self.values[MASS].shape[1])
 
     @property
     def cases(self) -> int:
         """How many test cases have a mask, or were looked at where none has."""
         scored = np.isfinite(self.values[AUC]).any(axis=1)
-        return int(scored.sum()) or len(scored)
+        return int(scored.sum()) or int(scored.size)
 
 
 def looking(evidence: Evidence) -> list[Looking]:
@@ -96,7 +96,7 @@ def _of_state(
         own = own.sort_values(["fold", "seed"], kind="stable")
         own = own.drop_duplicates(["run", "fold"])
         arrays = [evidence.features.arrays(key, FILE) for key in own.key]
-        *labels, budget = map(str, place)
+        analysis, task, protocol, method, encoder, budget = map(str, place)
         values, heads = {}, {}
         for name in (AUC, INSIDE, MASS):
             values[name] = _by_case(arrays, own.run, f"{state}.{name}")
@@ -106,7 +106,7 @@ def _of_state(
         shares = np.concatenate([each["inside"] for each in arrays])
         shares = shares[np.isfinite(shares)]
         yield Looking(
-            *labels, state, budget, values, heads,
+            analysis, task, protocol, method, encoder, state, budget, values, heads,
             float(shares.mean()) if len(shares) else None, str(own.key.iloc[0]), keys,
         )  # fmt: skip
 
@@ -120,7 +120,8 @@ def _by_case(arrays: list[dict[str, np.ndarray]], runs: pd.Series, name: str) ->
         ]
     )
     wide = frame.pivot_table("value", "case", "run", dropna=False)
-    return wide.to_numpy(dtype=np.float64)
+    values: Floats = wide.to_numpy(dtype=np.float64)
+    return values
 
 
 def _single_heads(arrays: list[dict[str, np.ndarray]], name: str) -> Floats:

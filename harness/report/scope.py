@@ -84,7 +84,8 @@ class Scope:
     labelled cases that were found, by task, where that is known; planned: whether what
     is missing is known, which takes a benchmark file; notes: sentences for every table;
     claims: of the benchmark file; beside: the folder in which reports/ lies; analyses:
-    of these cells (columns harness.report.analysed.ANALYSES).
+    of these cells (columns harness.report.analysed.ANALYSES); members: of fusions, the
+    methods that they join, where that is known.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Scope:
     claims: tuple[StatedClaim, ...] = ()
     beside: Path = field(default_factory=Path)
     analyses: pd.DataFrame = field(default_factory=NO_ANALYSES.copy, repr=False)
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -154,4 +156,9 @@ def scope_of_plan(plan: Plan) -> Scope:
         claims=plan.matrix.claims,
         beside=plan.matrix.content.roots[0],
         analyses=analyses_of_plan(plan),
+        members={
+            name: tuple(each.name for each in method.members)
+            for name, method in methods.items()
+            if method.members
+        },
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..attention import STATES
+from ..attention import STATES, State
 from ..attention_maps import AUC, FILE, KIND, Looking, looking
 from ..findings import Findings
 from ..table import budget_order
@@ -24,6 +24,9 @@ _CASES = 2
 _PLANES = ("sagittal", "coronal", "axial")  # across the first, second and third axis
 _ALPHA = 0.55
 _COLOURS = "viridis"
+
+
+_Key = tuple[tuple[str, str], State]  # method and encoder
 
 
 class _Shown(NamedTuple):
@@ -107,9 +110,7 @@ def _maps(
     )
 
 
-def _data(
-    shown: Mapping[tuple[tuple[str, str], str], _Shown], number: int
-) -> pd.DataFrame:
+def _data(shown: Mapping[_Key, _Shown], number: int) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"method": pair[0], "encoder": pair[1], "state": state,
@@ -121,7 +122,7 @@ def _data(
 
 def _shown(
     findings: Findings, place: tuple[str, str, str]
-) -> tuple[str, dict[tuple[tuple[str, str], str], _Shown]]:
+) -> tuple[str, Mapping[_Key, _Shown]]:
     """Return the largest label budget, and what is shown by method and state."""
     some = [
         one for one in looking(findings.evidence)
@@ -129,7 +130,7 @@ def _shown(
     ]  # fmt: skip
     budgets = {one.label_budget for one in some} - {""}
     last = max(budgets, key=budget_order)
-    found = {}
+    found: dict[_Key, _Shown] = {}
     pairs = findings.looks.present((one.method, one.encoder) for one in some)
     for pair in pairs:
         for one in some:

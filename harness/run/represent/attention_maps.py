@@ -13,6 +13,7 @@ from ...metrics.maps import auc_inside, top_inside, top_weights
 from ...schema.analyses import AttentionMaps
 from ..data import TaskData
 from ..measured import Measured, write_features
+from ..networks import Adapted
 from ..node import Node
 from .class_maps import class_maps
 from .networks import Crop, after, batches, before, settings_of, shape_of
@@ -46,7 +47,8 @@ def analyse(node: Node) -> None:
     }
     rows: list[Measured] = []
     planes: list[tuple[int, ...]] = []
-    for state, network in (("before", before(node)), ("after", after(node))):
+    networks: dict[State, Adapted] = {"before": before(node), "after": after(node)}
+    for state, network in networks.items():
         scores, place = [], 0
         for x in batches(node, data, crops, sides, settings.batch):
             found = class_maps(

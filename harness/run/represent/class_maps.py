@@ -43,7 +43,7 @@ def class_maps(
     rows = whole[:, :, 0, 1:]
     rows = rows / rows.sum(dim=-1, keepdim=True)
     grid = tuple(attention.shape[1:])
-    return over_voxels(rows.unflatten(-1, grid), encoder.unit, x.shape[2:])
+    return over_voxels(rows.reshape(*rows.shape[:2], *grid), encoder.unit, x.shape[2:])
 
 
 def _blocks(encoder: nn.Module) -> list[Attention]:
@@ -104,4 +104,6 @@ def over_voxels(maps: Tensor, unit: int, sides: Sequence[int]) -> Tensor:
     wide = functional.interpolate(
         maps.float(), size=size, mode=_MODES[len(size)], align_corners=False
     )
-    return wide[(..., *(slice(side) for side in sides))]
+    for axis, side in enumerate(sides, start=2):
+        wide = wide.narrow(axis, 0, side)
+    return wide
