@@ -39,7 +39,10 @@ class Fused:
 def fused_rows(evidence: Evidence) -> pd.DataFrame:
     """Return the published rows of attention between encoders, with labels of cells."""
     cells = evidence.scope.cells
-    done = cells[cells.state == "done"].reset_index(drop=True)
+    done = cells[cells.state == "done"]
+    if known := evidence.scope.members:  # else any cell may be one of a fusion
+        done = done[done.method.isin(known)]
+    done = done.reset_index(drop=True)
     rows = evidence.reader.features(list(done.evaluate_key))
     rows = rows[(rows.layer == _LAYER) & rows.quantity.str.startswith("attention.")]
     own = done.iloc[rows.cell.to_numpy(int)].reset_index(drop=True)
