@@ -39,13 +39,14 @@ def sizes_of(evidence: Evidence, axis: Axis) -> Sizes:
     known = cells.get("recipe")
     if known is None:
         return Sizes(sizes, {})
-    own = cells.assign(recipe=known)[["method", "recipe"]].dropna()
-    grouped: dict[tuple[str, str, str | float], list[str]] = {}
-    for method, text in own.drop_duplicates("method").itertuples(index=False):
+    own = cells.assign(recipe=known)[["method", "encoder", "recipe"]].dropna()
+    grouped: dict[tuple[object, ...], list[str]] = {}
+    for method, kind, text in own.drop_duplicates("method").itertuples(index=False):
         if method in sizes:
             recipe = Recipe.parse(text)
             same = recipe.encoder if axis == "corpus" else recipe.share
-            key = (recipe.objective, recipe.corpus, same)
+            # Encoders of different kinds are no two sizes of one.
+            key = (recipe.objective, recipe.corpus, same, kind)
             grouped.setdefault(key, []).append(method)
     families = {
         method: _head(some, sizes)

@@ -95,6 +95,9 @@ def test_sizes_of_encoders_are_their_parameters(
     assert row["slope"] == pytest.approx(0.05 / 3, abs=0.005)
     assert "small 1,000: 0." in row["curve"]
     assert "model-size-dice" in [stem for stem, _ in tables(evidence)]
+    kinds = cells.assign(encoder=cells.method.map({"mae": "vit"}).fillna("swin"))
+    other = make_evidence(kinds, Noted(), tasks, draws=50)
+    assert sizes_of(other, "encoder").families == {}  # of two kinds, not of two sizes
     without = make_evidence(cells, make_reader(), tasks, draws=50)
     with pytest.raises(UserError, match="needs encoders of two sizes"):
         model_size("dice", without)
