@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ...schema.errors import UserError, nearest
 from ..findings import Findings
+from ..options import NothingYet
 from ..represent import views
 from . import (
     budgets,
@@ -44,13 +46,25 @@ def names(findings: Findings) -> list[str]:
 
 def _families(findings: Findings) -> Iterator[Callable[[Findings], list[Sketch]]]:
     yield from _FAMILIES
-    yield from (v.figures for v in views() if v.possible(findings.evidence))
+    for view in views():
+        if view.possible(findings.evidence):
+            yield partial(_where_published, view.figures)
+
+
+def _where_published(
+    draw: Callable[[Findings], list[Sketch]], findings: Findings
+) -> list[Sketch]:
+    """Return the figures of a view, none while its analyses wait to be published."""
+    try:
+        return draw(findings)
+    except NothingYet:
+        return []
 
 
 def _images(findings: Findings) -> list[Sketch]:
     """Return the figures that show cases."""
     possible = (view for view in views() if view.possible(findings.evidence))
-    found = (view.images(findings) for view in possible)
+    found = (_where_published(view.images, findings) for view in possible)
     return [*images.sketches(findings), *(one for some in found for one in some)]
 
 

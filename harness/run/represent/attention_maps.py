@@ -15,7 +15,7 @@ from ..data import TaskData
 from ..measured import Measured, write_features
 from ..networks import Adapted
 from ..node import Node
-from .class_maps import class_maps
+from .class_maps import maps_of
 from .networks import Crop, after, batches, before, settings_of, shape_of
 
 Maps = npt.NDArray[np.float32]  # (maps, *sides) of one crop, the mean over heads first
@@ -51,9 +51,8 @@ def analyse(node: Node) -> None:
     for state, network in networks.items():
         scores, place = [], 0
         for x in batches(node, data, crops, sides, settings.batch):
-            found = class_maps(
-                network.encoder, x, block=settings.block,
-                rollout=settings.of == "rollout",
+            found = maps_of(
+                network, x, block=settings.block, rollout=settings.of == "rollout"
             ).cpu().numpy()  # fmt: skip
             for image, maps in zip(x[:, 0].cpu().numpy(), found, strict=True):
                 scores.append(scores_of(maps, masks[place]))

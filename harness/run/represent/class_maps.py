@@ -10,12 +10,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...nn.channels import for_encoder, mean_of
 from ...nn.features import Encoder
 from ...nn.transformer import Attention
 from ...schema.errors import DataError
+from ..networks import Adapted
 from .heads import layers_of, of_all
 
 _MODES = {2: "bilinear", 3: "trilinear"}
+
+
+def maps_of(
+    network: Adapted, x: Tensor, *, block: int | None = None, rollout: bool = False
+) -> Tensor:
+    """Return `class_maps` of a network's encoder, the mean of channels that pass alone."""
+    seen = for_encoder(x, network.takes)
+    found = class_maps(network.encoder, seen, block=block, rollout=rollout)
+    return mean_of(found, network.separate)
 
 
 def class_maps(

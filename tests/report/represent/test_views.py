@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.cli import main
+from harness.report import figures
 from harness.report.analysed import ANALYSES, read_arrays
 from harness.report.catalogue import tables
 from harness.report.evidence import Evidence
@@ -70,6 +71,9 @@ def test_what_is_not_published_yet_is_said(measured):
     waiting = Evidence(scope, evidence.reader)
     with pytest.raises(UserError, match="none of 18 analyses reuse is published yet"):
         list(tables(waiting, "reuse"))
+    analysed = {view.name for view in views() if view.kinds}
+    findings = replace(measured.findings, evidence=waiting)
+    assert not [one for one in figures.names(findings) if one.split("_")[0] in analysed]
 
 
 def test_the_page_has_a_section_for_each_view_with_results(measured, capsys):

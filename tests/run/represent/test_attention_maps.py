@@ -15,7 +15,12 @@ from harness.run.represent.attention_maps import (
     scores_of,
     slices_of,
 )
-from harness.run.represent.class_maps import class_maps, over_voxels, rolled_out
+from harness.run.represent.class_maps import (
+    class_maps,
+    maps_of,
+    over_voxels,
+    rolled_out,
+)
 from harness.schema.analyses import AttentionMaps
 from harness.schema.errors import DataError
 
@@ -132,3 +137,12 @@ def test_slices_pass_through_the_map_s_highest_where_there_is_no_mask():
     auc, inside, mass = scores_of(values[None], None)
     assert np.isnan([auc[0], inside[0]]).all()
     assert mass[0] == pytest.approx((0.02 + 11 * 0.001) / values.sum(), rel=1e-4)
+
+
+def test_maps_of_channels_that_pass_alone_are_averaged():
+    encoder, x = _encoder(VIT), torch.rand(2, 3, 8, 8, 8)
+    network = SimpleNamespace(encoder=encoder, takes=1, separate=3)
+    each = [class_maps(encoder, x[:, [channel]]) for channel in range(3)]
+    found = maps_of(network, x)
+    assert found.shape == (2, 1 + 3, 8, 8, 8)
+    assert found.numpy() == pytest.approx(sum(each).numpy() / 3, rel=1e-5)
