@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+Blocks = Mapping[str, Sequence[str]]
 
-def put(document: Path, blocks: Mapping[str, Sequence[str]], *, write: bool) -> int:
+
+def main(about: str, document: Path, blocks_of: Callable[[Path], Blocks]) -> int:
+    """Print the blocks of a document, or put them there; return the exit code.
+
+    about: docstring of the script; blocks_of: takes the results folder.
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    return _put(document, blocks_of(options.results), write=options.write)
+
+
+def _put(document: Path, blocks: Blocks, *, write: bool) -> int:
     """Put lines into the blocks of a document, or print them; return the exit code.
 
     A name without a marker in the document is said, and nothing is written.

@@ -9,7 +9,6 @@ the tables are printed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from blocks import put
+from blocks import main
 
 from harness.analyse.contrast import TaskScores, task_scores
 from harness.analyse.estimate import Estimate
@@ -281,14 +280,5 @@ def document(results: Path) -> dict[str, list[str]]:
     }
 
 
-def main() -> int:
-    """Print the tables, or put them into the document."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    return put(DOCUMENT, document(options.results), write=options.write)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, DOCUMENT, document))

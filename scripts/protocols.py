@@ -8,13 +8,12 @@ before there is such a seed, of all that is there. Without --write they are prin
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blocks import put
+from blocks import main
 
 from harness.matrix import load
 from harness.plan import Plan, make_plan
@@ -104,14 +103,5 @@ def document(results: Path) -> dict[str, list[str]]:
     return blocks | {name: run.tables(SHOWN[name]) for name, run in runs.items()}
 
 
-def main() -> int:
-    """Print the tables, or put them into the document."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    return put(DOCUMENT, document(options.results), write=options.write)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, DOCUMENT, document))

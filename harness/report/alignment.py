@@ -14,7 +14,7 @@ from ..analyse.estimate import Estimate, over_runs, shifted, weighted_sum
 from ..analyse.intervals import quantile
 from ..schema.identity import short
 from .evidence import Evidence
-from .representation import about_cells
+from .representation import about_cells, in_file_order
 from .table import budget_order
 
 SEEDS = "another seed"  # in `against`: what networks of one setting differ in
@@ -88,8 +88,7 @@ def aligned(evidence: Evidence, kind: str) -> list[Aligned]:
         _of_layer(setting, layer, some, evidence.options.level)
         for (*setting, layer), some in own.groupby([*SETTING, "layer"], sort=False)
     ]
-    methods = list(dict.fromkeys(evidence.scope.cells.method))
-    tasks = list(dict.fromkeys(evidence.scope.cells.task))
+    tasks, methods = in_file_order(evidence)
     return sorted(
         found,
         key=lambda one: (

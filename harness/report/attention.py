@@ -16,6 +16,7 @@ from ..schema.errors import UserError
 from ..schema.identity import short
 from .alignment import layer_order
 from .evidence import Evidence
+from .representation import in_file_order
 from .table import budget_order
 
 KIND = "attention"
@@ -27,6 +28,7 @@ QUANTITIES = (
     "attention_entropy", "attention_entropy_share", "attention_distance_tokens",
     "attention_distance_mm",
 )  # fmt: skip
+PLACE = ("analysis", "task", "protocol", "method", "encoder")
 ENTROPY, SPREAD = "attention_entropy_share_mean", "attention_entropy_share_sd"
 Run = tuple[int, int]  # seed, of the pretraining where it is known; fold
 
@@ -65,7 +67,7 @@ class Attended:
 
     def estimate(self, quantity: str, *, level: float) -> Estimate | None:
         """Return a quantity's mean over batches and runs, None where it is undefined."""
-        return _estimate(self.values[quantity], level)
+        return mean_over_both(self.values[quantity], level)
 
 
 def attended(evidence: Evidence) -> list[Attended]:
@@ -73,8 +75,7 @@ def attended(evidence: Evidence) -> list[Attended]:
     nodes = evidence.features.nodes(KIND)
     rows = evidence.features.rows(KIND)
     found = [one for state in STATES for one in _of_state(nodes, rows, state, evidence)]
-    methods = list(dict.fromkeys(evidence.scope.cells.method))
-    tasks = list(dict.fromkeys(evidence.scope.cells.task))
+    tasks, methods = in_file_order(evidence)
     return sorted(
         found,
         key=lambda one: (
@@ -85,20 +86,28 @@ def attended(evidence: Evidence) -> list[Attended]:
     )  # fmt: skip
 
 
+def runs_of_state(
+    nodes: pd.DataFrame, state: State
+) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Yield PLACE and label budget with the nodes of each, and their column `run`.
+
+    Before fine-tuning, which no label has touched, the budget is empty and a run is a
+    pretraining, so that nodes that share one have the same run.
+    """
+    run = nodes.seed
+    if state == "before":
+        nodes = nodes.assign(label_budget="")
+        run = nodes.pretraining_seed.where(nodes.pretraining_seed.notna(), nodes.seed)
+    grouped = nodes.assign(run=run).groupby([*PLACE, "label_budget"], sort=False)
+    for place, own in grouped:
+        yield tuple(map(str, place)), own
+
+
 def _of_state(
     nodes: pd.DataFrame, rows: pd.DataFrame, state: State, evidence: Evidence
 ) -> Iterator[Attended]:
-    """Yield the stages of a state; before fine-tuning each encoder counts once."""
-    names = ["analysis", "task", "protocol", "method", "encoder"]
-    budget = nodes.label_budget if state == "after" else nodes.label_budget.mask(
-        nodes.label_budget.notna(), ""
-    )  # fmt: skip
-    nodes = nodes.assign(label_budget=budget)
-    pretrained = nodes.pretraining_seed.where(
-        nodes.pretraining_seed.notna(), nodes.seed
-    )
-    nodes = nodes.assign(run=pretrained if state == "before" else nodes.seed)
-    for place, own in nodes.groupby([*names, "label_budget"], sort=False):
+    """Yield the stages of a state."""
+    for place, own in runs_of_state(nodes, state):
         keys = tuple(map(short, dict.fromkeys(own.evaluate_key)))
         own = own.drop_duplicates(["run", "fold"])
         arrays = [_arrays(evidence, key) for key in own.key]
@@ -164,7 +173,12 @@ def _columns(
     return wide
 
 
-def _estimate(values: Floats, level: float) -> Estimate | None:
+def mean_over_both(values: Floats, level: float) -> Estimate | None:
+    """Return the mean over rows and columns, nan left out, with the doubt of both.
+
+    values: what is measured (rows, such as cases) in each run (columns). None where
+    nothing is known.
+    """
     present = np.isfinite(values)
     if not present.any():
         return None
@@ -214,4 +228,4 @@ def _minus(
         mine[:batches, [one.runs.index(run) for run in shared]]
         - theirs[:batches, [other.runs.index(run) for run in shared]]
     )
-    return _estimate(gaps, level)
+    return mean_over_both(gaps, level)

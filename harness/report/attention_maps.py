@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..analyse.estimate import Estimate, estimate
-from ..analyse.intervals import Floats, Scores, two_way
-from .attention import STATES, State
+from ..analyse.estimate import Estimate
+from ..analyse.intervals import Floats
+from .attention import STATES, State, mean_over_both, runs_of_state
 from .evidence import Evidence
+from .representation import in_file_order
 from .table import budget_order
 
 KIND = "attention_maps"
 FILE = "attention_maps.npz"
 AUC, INSIDE, MASS = "attention_auc", "attention_top_inside", "attention_top_mass"
-_PLACE = ("analysis", "task", "protocol", "method", "encoder")
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,7 @@ class Looking:
 
     def estimate(self, quantity: str, *, level: float) -> Estimate | None:
         """Return a quantity's mean over cases and runs, None where it is undefined."""
-        values = self.values[quantity]
-        present = np.isfinite(values)
-        if not present.any():
-            return None
-        known = np.where(present, values, 0.0)[None]
-        scores = Scores(known, present[None], np.arange(len(values)))
-        return estimate(two_way(scores, level=level))
+        return mean_over_both(self.values[quantity], level)
 
     @property
     def runs(self) -> int:
@@ -70,8 +64,7 @@ def looking(evidence: Evidence) -> list[Looking]:
     """Return the maps of every method. Raises UserError where there are none."""
     nodes = evidence.features.nodes(KIND)
     found = [one for state in STATES for one in _of_state(nodes, state, evidence)]
-    methods = list(dict.fromkeys(evidence.scope.cells.method))
-    tasks = list(dict.fromkeys(evidence.scope.cells.task))
+    tasks, methods = in_file_order(evidence)
     return sorted(
         found,
         key=lambda one: (
@@ -85,18 +78,13 @@ def looking(evidence: Evidence) -> list[Looking]:
 def _of_state(
     nodes: pd.DataFrame, state: State, evidence: Evidence
 ) -> Iterator[Looking]:
-    """Yield the methods of a state; before fine-tuning each encoder counts once."""
-    run = nodes.seed
-    if state == "before":
-        nodes = nodes.assign(label_budget="")
-        run = nodes.pretraining_seed.where(nodes.pretraining_seed.notna(), nodes.seed)
-    nodes = nodes.assign(run=run)
-    for place, own in nodes.groupby([*_PLACE, "label_budget"], sort=False):
+    """Yield the methods of a state."""
+    for place, own in runs_of_state(nodes, state):
         keys = tuple(dict.fromkeys(own.evaluate_key))
         own = own.sort_values(["fold", "seed"], kind="stable")
         own = own.drop_duplicates(["run", "fold"])
         arrays = [evidence.features.arrays(key, FILE) for key in own.key]
-        analysis, task, protocol, method, encoder, budget = map(str, place)
+        analysis, task, protocol, method, encoder, budget = place
         values, heads = {}, {}
         for name in (AUC, INSIDE, MASS):
             values[name] = _by_case(arrays, own.run, f"{state}.{name}")

@@ -49,6 +49,12 @@ def block(one: Placed, evidence: Evidence) -> str:
     return f"{named}{heading}, {one.protocol}"
 
 
+def in_file_order(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """Return tasks and methods in the order of the benchmark file."""
+    cells = evidence.scope.cells
+    return list(dict.fromkeys(cells.task)), list(dict.fromkeys(cells.method))
+
+
 def estimated(name: str, found: Estimate | None, joint: str = "_") -> dict[str, Value]:
     """Return an estimate as values of a row: NAME, NAME_low and NAME_high."""
     if found is None:

@@ -64,19 +64,20 @@ def _head(methods: list[str], sizes: Mapping[str, float]) -> str:
 
 def pretraining_cases(evidence: Evidence) -> dict[str, float]:
     """Return how many cases each pretrained method was pretrained on, where noted."""
-    noted = evidence.measured.set_index("key").n_train.dropna()
-    cells = evidence.scope.cells
-    own = cells[cells.pretraining_key.isin(noted[noted > 0].index)]
-    sizes = own.pretraining_key.map(noted).groupby(own.method).max()
-    return {str(method): float(size) for method, size in sizes.items()}
+    return _noted(evidence, "n_train", by="pretraining_key")
 
 
 def _parameters(evidence: Evidence) -> dict[str, float]:
     """Return how many parameters each method's encoder has, where noted."""
-    noted = evidence.measured.set_index("key").encoder_params.dropna()
+    return _noted(evidence, "encoder_params", by="adapt_key")
+
+
+def _noted(evidence: Evidence, quantity: str, *, by: str) -> dict[str, float]:
+    """Return the largest that nodes of each method note; by: column of their keys."""
+    noted = evidence.measured.set_index("key")[quantity].dropna()
     cells = evidence.scope.cells
-    own = cells[cells.adapt_key.isin(noted[noted > 0].index)]
-    sizes = own.adapt_key.map(noted).groupby(own.method).max()
+    own = cells[cells[by].isin(noted[noted > 0].index)]
+    sizes = own[by].map(noted).groupby(own.method).max()
     return {str(method): float(size) for method, size in sizes.items()}
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..schema.protocols.finetune import WindowPadding, WindowWeights
+from ..schema.protocols.settings import WindowPadding, WindowWeights
 
 Network = Callable[[Tensor], Tensor]
 _SIGMA = 0.125  # of a window's side; nnU-Net and MONAI

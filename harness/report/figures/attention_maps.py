@@ -18,10 +18,9 @@ from ..attention_maps import AUC, FILE, KIND, Looking, looking
 from ..findings import Findings
 from ..table import budget_order
 from .drawing import Drawing, NothingToDraw, Sketch
-from .style import MUTED, panels
+from .style import MUTED, PLANES, bare, panels
 
 _CASES = 2
-_PLANES = ("sagittal", "coronal", "axial")  # across the first, second and third axis
 _ALPHA = 0.55
 _COLOURS = "viridis"
 
@@ -36,10 +35,7 @@ class _Shown(NamedTuple):
 
 def sketches(findings: Findings) -> list[Sketch]:
     """Return figures of the first cases per entry, task and protocol."""
-    features = findings.evidence.features
-    if KIND not in features.kinds:
-        return []
-    nodes = features.nodes(KIND)
+    nodes = findings.evidence.features.nodes(KIND)
     places = dict.fromkeys(zip(nodes.analysis, nodes.task, nodes.protocol, strict=True))
     return [
         Sketch(name, partial(_maps, findings, place, number, name))
@@ -61,7 +57,7 @@ def _maps(
         raise NothingToDraw(msg)
     case = str(first["cases"][number])
     pairs = list(dict.fromkeys(pair for pair, _ in shown))
-    planes = _PLANES if f"{number}_1_image" in first else ("",)
+    planes = PLANES if f"{number}_1_image" in first else ("",)
     turns = int(len(planes) > 1)  # a volume's last axis runs upwards
     rows = [(axis, state) for axis in range(len(planes)) for state in STATES]
     across = 1 + len(pairs)
@@ -152,10 +148,7 @@ def _draw(
         axes.imshow(values, cmap=_COLOURS, interpolation="nearest", alpha=_ALPHA)
     if mask is not None and mask.any():
         axes.contour(mask, levels=[0.5], colors="#e34948", linewidths=0.8)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    axes.grid(visible=False)
-    axes.set_title(title, fontsize=8, loc="center", fontweight="normal")
+    bare(axes, title)
 
 
 def _bar(figure: Any, axes: Sequence[Any]) -> None:

@@ -9,15 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ..findings import Findings
-from ..fusion import Fused, fused, fused_rows
+from ..fusion import Fused, fused
 from .drawing import Drawing, Sketch
 from .style import panels
 
 
 def sketches(findings: Findings) -> list[Sketch]:
     """Return a figure per task and protocol with a fusion that attends."""
-    if not len(fused_rows(findings.evidence)):
-        return []
     found = fused(findings.evidence)
     places = dict.fromkeys((one.task, one.protocol) for one in found)
     return [

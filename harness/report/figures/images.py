@@ -19,7 +19,7 @@ import pandas as pd
 from ...schema.errors import UserError
 from ..findings import Findings, Place, of_place
 from .drawing import Drawing, NothingToDraw, Sketch
-from .style import INK, MUTED, panels
+from .style import INK, MUTED, bare, panels
 
 _CASES = 4
 _AXIAL = 2  # the plane across the third axis: from below, in RAS orientation
@@ -184,10 +184,7 @@ def _picture(
         for value, shade in enumerate(shades, start=1):
             tint[labels == value] = (*shade, _ALPHA)
         axes.imshow(tint, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    axes.grid(visible=False)
-    axes.set_title(title, fontsize=8, loc="center", fontweight="normal")
+    bare(axes, title)
 
 
 def _shades(count: int) -> list[tuple[float, float, float]]:

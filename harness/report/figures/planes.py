@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 
 from ..findings import Findings
 from .drawing import Drawing, NothingToDraw, Sketch
+from .first_runs import by_task, first_runs
 from .style import MUTED, panels
 
 KIND = "embedding"
@@ -21,17 +21,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "<", ">", "p")
 
 def sketches(findings: Findings) -> list[Sketch]:
     """Return a figure per task and kind of plane."""
-    features = findings.evidence.features
-    if KIND not in features.kinds:
-        return []
-    nodes = features.nodes(KIND)
-    tasks = dict.fromkeys(zip(nodes.analysis, nodes.task, strict=True))
-    return [
-        Sketch(name, partial(_plane, findings, *place, plane, name))
-        for place in tasks
-        for plane in _WORDS
-        for name in ["_".join([*place, plane])]
-    ]
+    return by_task(findings, KIND, _WORDS, _plane)
 
 
 def _plane(
@@ -76,21 +66,16 @@ def _plane(
 
 
 def _points(findings: Findings, analysis: str, task: str, plane: str) -> pd.DataFrame:
-    features = findings.evidence.features
-    nodes = features.nodes(KIND)
-    nodes = nodes[(nodes.analysis == analysis) & (nodes.task == task)]
     names = list(findings.scope.tasks[task].classes)
     parts = []
-    for _, own in nodes.groupby(["method", "encoder"], sort=False):
-        one = own.sort_values(["fold", "seed"], kind="stable").iloc[0]
-        arrays = features.arrays(one.key, "planes.npz")
+    for pair, arrays in first_runs(findings, KIND, analysis, task, "planes.npz"):
         if plane not in arrays:
             continue
         x = arrays[plane][0]
         said = [names[y] if 0 <= y < len(names) else "" for y in arrays["classes"]]
         parts.append(
             pd.DataFrame(
-                {"task": task, "method": one.method, "encoder": one.encoder,
+                {"task": task, "method": pair[0], "encoder": pair[1],
                  "case": arrays["case_ids"], "class": said, "x": x[:, 0], "y": x[:, 1]}
             )
         )  # fmt: skip

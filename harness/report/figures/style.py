@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PLANES = ("sagittal", "coronal", "axial")  # across the first, second and third axis
 INK, MUTED, GRID, PAPER = "#1d2126", "#62676e", "#dcdcd6", "#fefefd"
 
 # Places in seaborn's "colorblind" palette: blue, vermilion, green, pink, sky, orange,
@@ -137,6 +138,14 @@ def panels(
     for spare in axes[count:]:
         spare.remove()
     return figure, axes[:count]
+
+
+def bare(axes: Any, title: str) -> None:
+    """Leave nothing round a picture but its title."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    axes.set_title(title, fontsize=8, loc="center", fontweight="normal")
 
 
 def share_y(axes: Sequence[Any]) -> None:

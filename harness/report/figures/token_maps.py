@@ -6,55 +6,39 @@ where it is asked to.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..findings import Findings
 from .drawing import Drawing, NothingToDraw, Sketch
-from .style import MUTED, panels
+from .first_runs import by_task, first_runs
+from .style import MUTED, PLANES, bare, panels
 
 KIND = "pca"
 _VOLUMES = 2
-_PLANES = ("sagittal", "coronal", "axial")  # across the first, second and third axis
 _WORDS = {
     "joint": "all volumes jointly: a colour means the same in each",
     "alone": "each volume alone: colours compare within a volume only",
 }
 
 
-class _Shown(NamedTuple):
-    pair: tuple[str, str]
-    arrays: dict[str, np.ndarray]
-
-
 def sketches(findings: Findings) -> list[Sketch]:
     """Return a figure per task, of components of all volumes and of each alone."""
-    features = findings.evidence.features
-    if KIND not in features.kinds:
-        return []
-    nodes = features.nodes(KIND)
-    places = dict.fromkeys(zip(nodes.analysis, nodes.task, strict=True))
-    return [
-        Sketch(name, partial(_maps, findings, *place, how, name))
-        for place in places
-        for how in _WORDS
-        for name in ["_".join([*place, how])]
-    ]
+    return by_task(findings, KIND, _WORDS, _maps)
 
 
 def _maps(findings: Findings, analysis: str, task: str, how: str, name: str) -> Drawing:
     """Draw volumes by plane (rows): the image, then each method's first run."""
-    shown = _shown(findings, analysis, task)
+    shown = first_runs(findings, KIND, analysis, task, "pca.npz")
     if not shown:
         msg = f"{name}: no published analysis keeps its colours"
         raise NothingToDraw(msg)
     first = shown[0].arrays
     cases = [str(case) for case in first["case_ids"][:_VOLUMES]]
     dims = first["images"].ndim - 1
-    planes = _PLANES if dims == 3 else ("",)
+    planes = PLANES if dims == 3 else ("",)
     across = 1 + len(shown)
     figure, axes = panels(
         len(cases) * len(planes) * across, width=1.35, height=1.4, across=across
@@ -103,18 +87,6 @@ def _maps(findings: Findings, analysis: str, task: str, how: str, name: str) -> 
     )  # fmt: skip
 
 
-def _shown(findings: Findings, analysis: str, task: str) -> list[_Shown]:
-    features = findings.evidence.features
-    nodes = features.nodes(KIND)
-    nodes = nodes[(nodes.analysis == analysis) & (nodes.task == task)]
-    found = []
-    for pair in findings.looks.present(zip(nodes.method, nodes.encoder, strict=True)):
-        own = nodes[(nodes.method == pair[0]) & (nodes.encoder == pair[1])]
-        one = own.sort_values(["fold", "seed"], kind="stable").iloc[0]
-        found.append(_Shown(pair, features.arrays(one.key, "pca.npz")))
-    return found
-
-
 def _slice(volume: np.ndarray, axis: int | None) -> np.ndarray:
     """Return the middle slice across an axis, its last axis upwards; or an image."""
     if axis is None:
@@ -136,7 +108,4 @@ def _draw(
     else:
         extent = (-0.5, sides[1] - 0.5, sides[0] - 0.5, -0.5)
         axes.imshow(picture, extent=extent, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    axes.grid(visible=False)
-    axes.set_title(title, fontsize=8, loc="center", fontweight="normal")
+    bare(axes, title)

@@ -22,7 +22,8 @@ from ...metrics.overlap import dice
 from ...nn import collective
 from ...nn.losses import full_precision
 from ...nn.objectives import dice_ce, region_dice
-from ...schema.protocols import Finetune, PatchProbe
+from ...schema.protocols import Finetune
+from ...schema.protocols.settings import SlidingSettings
 from ...schema.scores import Score
 from .. import ranks
 from ..checkpoint import save_weights
@@ -150,7 +151,7 @@ def validate_segmentation(
     ids: list[str],
     shape: TaskShape,
     network: Model,
-    protocol: Finetune | PatchProbe,
+    protocol: SlidingSettings,
 ) -> Validation:
     """Mean Dice, without background, on the network's grid; and the mean of 1 - Dice."""
     network.eval()

@@ -12,11 +12,7 @@ from ..doublings import doublings
 from ..optimiser import Optimiser, OptimiserSettings
 from ..task import TaskSpec, Tier
 from ..training import Precision
-from .settings import ProtocolSettings
-
-WindowWeights = Literal["constant", "gaussian"]
-WindowPadding = Literal["zero", "edge"]
-
+from .settings import SlidingSettings
 
 _UNBALANCED = "balanced is about the classes of a classification: remove it"
 
@@ -25,7 +21,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class Finetune(ProtocolSettings):
+class Finetune(SlidingSettings):
     """Train a decoder or a linear head together with the encoder.
 
     Paper settings: METHODS 2.1 (SMIT fine-tune script; 3DINO's Swin arm for the steps).
@@ -57,19 +53,6 @@ class Finetune(ProtocolSettings):
         0.1, ge=0, le=1, description="probability of each, by 0.1"
     )
     val_every: int = Field(600, ge=1, description="steps between validations")
-    overlap: float = Field(
-        0.5, ge=0, lt=1, description="sliding-window inference, test"
-    )
-    val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
-    # Left out of the settings that an adaptation is identified by: they change nothing
-    # that is trained. An evaluation is told of them where they are not the default.
-    window_weights: WindowWeights = Field(
-        "constant", exclude=True, description="of a window's voxels, test; METHODS 2.11"
-    )
-    window_padding: WindowPadding = Field(
-        "zero", exclude=True, description="around volumes smaller than a window, test"
-    )
-
     # What is not used is no part of a key.
     optimiser: Optimiser = Field(
         OptimiserSettings(), exclude_if=lambda own: own == OptimiserSettings()

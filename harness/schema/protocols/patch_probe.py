@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 
 from ..budget import TaskKind
 from ..task import TaskSpec, Tier
-from .finetune import WindowPadding, WindowWeights
 from .layers import too_few_layers
-from .settings import ProtocolSettings
+from .settings import SlidingSettings
 
 
-class PatchProbe(ProtocolSettings):
+class PatchProbe(SlidingSettings):
     """Encode once, then fit a linear layer per token until nothing is left to gain.
 
     The network is that of `linear_decoder` (METHODS 2.4). What is minimised is the
@@ -41,14 +40,6 @@ class PatchProbe(ProtocolSettings):
     iterations: int = Field(200, ge=1, description="of L-BFGS, at most, per penalty")
     overlap: float = Field(
         0.75, ge=0, lt=1, description="sliding-window inference, test; METHODS 2.3"
-    )
-    val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
-    # As in `finetune`, whose windows these are.
-    window_weights: WindowWeights = Field(
-        "constant", exclude=True, description="of a window's voxels, test; METHODS 2.11"
-    )
-    window_padding: WindowPadding = Field(
-        "zero", exclude=True, description="around volumes smaller than a window, test"
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from ..budget import TaskKind
 from ..task import Closed, TaskSpec, Tier
+
+WindowWeights = Literal["constant", "gaussian"]
+WindowPadding = Literal["zero", "edge"]
 
 
 class ProtocolSettings(Closed):
@@ -39,3 +44,20 @@ class ProtocolSettings(Closed):
     def trains_all(self) -> bool:
         """Whether the whole network is trained, as a self-contained system's is."""
         return False
+
+
+class SlidingSettings(ProtocolSettings):
+    """Common ground of protocols that cover whole volumes with windows."""
+
+    overlap: float = Field(
+        0.5, ge=0, lt=1, description="sliding-window inference, test"
+    )
+    val_overlap: float = Field(0.0, ge=0, lt=1, description="the same in validation")
+    # Left out of the settings that an adaptation is identified by: they change nothing
+    # that is trained. An evaluation is told of them where they are not the default.
+    window_weights: WindowWeights = Field(
+        "constant", exclude=True, description="of a window's voxels, test; METHODS 2.11"
+    )
+    window_padding: WindowPadding = Field(
+        "zero", exclude=True, description="around volumes smaller than a window, test"
+    )
