@@ -44,7 +44,10 @@ def analyse(node: Node) -> None:
     assert isinstance(settings, Pca)
     data, network = node.data(), before(node)
     ids = data.check(node.where["cases"]["test"])
-    sides = [round(settings.sides * side) for side in crop]
+    sizes = [data.cached.shape(data.cached.index_of(each)) for each in ids]
+    room = tuple(map(min, zip(*sizes, strict=True)))
+    step = max(network.encoder.layer_strides)
+    sides = region_sides(crop, settings.sides, room, step)
     crops = choose_crops(data, ids, sides, min(settings.samples, len(ids)))
     if len(crops) < LEAST:
         msg = (
@@ -83,6 +86,24 @@ def analyse(node: Node) -> None:
         joint=joint.colours[:kept],
         alone=np.concatenate([each.colours for each in alone[:kept]]),
     )  # fmt: skip
+
+
+def region_sides(
+    crop: Sequence[int], times: float, room: Sequence[int], step: int
+) -> list[int]:
+    """Return the sides of a region: those of a crop, `times` as long where there is room.
+
+    room: what every volume has, since the middle of a region shall not be the edge of a
+    small one; step: longer sides are multiples of it, so that no token sees padding.
+
+    >>> region_sides((32, 32, 32), 2.0, (100, 50, 20), 16)
+    [64, 48, 32]
+    """
+    longest = (
+        min(round(times * side), most) // step * step
+        for side, most in zip(crop, room, strict=True)
+    )
+    return [max(side, more) for side, more in zip(crop, longest, strict=True)]
 
 
 def _layer(network: Adapted, asked: int | None, crop: Sequence[int]) -> int:

@@ -27,8 +27,8 @@ class Pca(AnalysisSettings):
     sides: float = Field(
         2.0,
         ge=1,
-        description="of the region in the middle of a volume, in training crops: more "
-        "tokens make a finer picture",
+        description="of the region in the middle of a volume, in training crops, where "
+        "all volumes are as large: more tokens make a finer picture",
     )
     layer: int | None = Field(
         None,
