@@ -172,7 +172,21 @@ def _trainer(prepared: Path, settings: Settings, device: torch.device) -> Any:
     trainer.num_iterations_per_epoch = settings["iterations"]
     trainer.num_val_iterations_per_epoch = settings["val_iterations"]
     trainer.initial_lr = settings["lr"]
+    if not settings.get("mirrored_training", True):
+        _without_mirroring(trainer)
     return trainer
+
+
+def _without_mirroring(trainer: Any) -> None:
+    """Mirror no axis, as nnUNetTrainerNoMirroring, in training and in prediction."""
+    geometry = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size
+
+    def unmirrored() -> tuple[Any, Any, Any, None]:
+        rotation, flat, initial_patch, _ = geometry()
+        trainer.inference_allowed_mirroring_axes = None
+        return rotation, flat, initial_patch, None
+
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size = unmirrored
 
 
 def _follow(

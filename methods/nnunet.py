@@ -55,6 +55,13 @@ class NnUNetSettings(OwnSettings):
     mirroring: bool = Field(
         default=True, description="average over mirrored images in prediction; 1.22"
     )
+    mirrored_training: bool = Field(
+        default=True,
+        exclude_if=lambda value: value is True,
+        description="mirror images in training; without it, none is mirrored in "
+        "prediction (nnunetv2's nnUNetTrainerNoMirroring): for structures that are told "
+        "apart by where they lie",
+    )
     step: float = Field(
         0.5, gt=0, le=1, description="of its sliding window, in patches; 1.22"
     )
