@@ -61,6 +61,11 @@ def log_of(store, key):
     return "".join(path.read_text() for path in sorted(node.glob("attempts/*/log.txt")))
 
 
+def mirrored_axes(store, key):
+    """Of the trainer, which asks for them once, before it makes its transforms."""
+    return json.loads(store.file(key, "about.json").read_text())["mirroring_axes"]
+
+
 def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path, capsys):
     store, adapt, evaluate = start(tmp_path)
     assert run(store, adapt, evaluate) == Exit.DONE, log_of(store, adapt)
@@ -71,6 +76,7 @@ def test_nnunet_plans_trains_and_is_scored_on_the_native_grid(tmp_path, capsys):
     folder = store.file(adapt, "plans.json").parent
     fingerprint = json.loads((folder / "plans.json").read_text())
     assert "3d_fullres" in fingerprint["configurations"]
+    assert mirrored_axes(store, adapt) == [0, 1, 2]
     curves = read_tables("curves", [store.file(adapt, "curves.parquet")]).to_pandas()
     losses = curves[curves.quantity == "loss"]
     assert list(losses.step) == [2, 4]
@@ -126,13 +132,14 @@ class StopsAtTheFirstCheckpoint(interrupts.Progress):
 
 
 def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
-    """Of regions that overlap, so that these are run once, too."""
+    """Of regions that overlap and without mirroring, so that these are run, too."""
     (tmp_path / "own/tasks").mkdir(parents=True)
     (tmp_path / "own/tasks/parts.yaml").write_text(
         (ROOT / "tasks/phantom_organs.yaml").read_text()
         + "regions: {inside: [liver, liver_tumour], tumour: [liver_tumour]}\n"
     )
     text = BENCHMARK.replace("phantom_organs:", "parts:")
+    text = text.replace("epochs: 2", "epochs: 2, mirrored_training: false")
     text = text.replace("content: [", "content: [own, ")
     store, adapt, evaluate = start(tmp_path, text)
     monkeypatch.setattr(interrupts, "progress", StopsAtTheFirstCheckpoint())
@@ -142,6 +149,7 @@ def test_a_stopped_training_goes_on_from_its_last_epoch(tmp_path, monkeypatch):
     assert run(store, adapt, evaluate) == Exit.DONE, log_of(store, adapt)
     assert store.manifest(adapt).run["resumed_at"] == 2
     assert log_of(store, adapt).count("plans and preprocesses") == 1
+    assert mirrored_axes(store, adapt) is None
     curves = read_tables("curves", [store.file(adapt, "curves.parquet")]).to_pandas()
     assert list(curves[curves.quantity == "loss"].step) == [2, 4]
     about = json.loads(store.file(adapt, "dataset.json").read_text())
