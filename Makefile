@@ -80,6 +80,13 @@ protocols: $(READY) ## uses of small encoders on public data below MEDSSL_DATA (
 	  $(HARNESS) -b examples/protocols_$$name.yaml run --filter seed=$$seed || exit $$?; done; done
 	@$(BIN)/python scripts/protocols.py --results $(RESULTS) --write
 
+represent: $(READY) ## what encoders learnt: heads, reuse, maps (hours; resumable); writes docs/results/representations.md
+	@test -d "$(MEDSSL_DATA)" || { echo "represent: set MEDSSL_DATA to the folder that holds the data"; exit 2; }
+	@for seed in 0 1 2; do \
+	  $(HARNESS) -b examples/represent.yaml run --filter seed=$$seed || exit $$?; done
+	@$(HARNESS) -b examples/represent.yaml run
+	@$(BIN)/python scripts/representations.py --results $(RESULTS) --write
+
 statistics: $(READY) ## simulate coverage and false findings (half an hour); writes docs/results/statistics.md
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/validate_statistics.py --write
 
@@ -95,4 +102,4 @@ lock: ## write requirements.lock anew from pyproject.toml
 clean: ## remove .venv and tool caches; results and reports stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help setup benchmark test test-all mutants check bench learn protocols rehearse statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean
+.PHONY: help setup benchmark test test-all mutants check bench learn protocols represent rehearse statistics test-slurm test-page test-nnunet slurm-up slurm-down lock clean

@@ -10,15 +10,23 @@ from pathlib import Path
 Blocks = Mapping[str, Sequence[str]]
 
 
-def main(about: str, document: Path, blocks_of: Callable[[Path], Blocks]) -> int:
+def main(
+    about: str,
+    document: Path,
+    blocks_of: Callable[[Path], Blocks],
+    draw: Callable[[Path], None] | None = None,
+) -> int:
     """Print the blocks of a document, or put them there; return the exit code.
 
-    about: docstring of the script; blocks_of: takes the results folder.
+    about: docstring of the script; blocks_of: takes the results folder; draw: takes it
+    too, and writes the pictures that the blocks show.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.write and draw is not None:
+        draw(options.results)
     return _put(document, blocks_of(options.results), write=options.write)
 
 

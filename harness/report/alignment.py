@@ -13,6 +13,7 @@ import pandas as pd
 from ..analyse.estimate import Estimate, over_runs, shifted, weighted_sum
 from ..analyse.intervals import quantile
 from ..schema.identity import short
+from .analysed import kept
 from .evidence import Evidence
 from .representation import about_cells, in_file_order
 from .table import budget_order
@@ -70,6 +71,7 @@ def layer_order(layer: str) -> tuple[Any, ...]:
     return kind, numbers[:1], layer.endswith("merge"), numbers, layer
 
 
+@kept
 def aligned(evidence: Evidence, kind: str) -> list[Aligned]:
     """Return every layer of every setting of an analysis by CKA, in order.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from ..plan.cells import Cell
     from ..store import Store
     from ..store.index import Done
+    from .evidence import Evidence
     from .reader import Reader
+
+Found = TypeVar("Found")
+Words = ParamSpec("Words")
 
 # Of the cell that an analysis is of, and, with `other_` before it, of the second one of
 # an analysis that compares two.
@@ -97,6 +103,26 @@ class Features:
         damaged.
         """
         return read_arrays(self._reader.file(key, name))
+
+
+def kept(
+    read: Callable[Concatenate[Evidence, Words], Found],
+) -> Callable[Concatenate[Evidence, Words], Found]:
+    """Keep what a function makes of an evidence, as long as there is the evidence.
+
+    Tables and figures ask for the same numbers; errors are not kept.
+    """
+    found: WeakKeyDictionary[Evidence, dict[Any, Found]] = WeakKeyDictionary()
+
+    @wraps(read)
+    def asked(evidence: Evidence, *words: Words.args, **more: Words.kwargs) -> Found:
+        own = found.setdefault(evidence, {})
+        key = (words, *more.items())
+        if key not in own:
+            own[key] = read(evidence, *words, **more)
+        return own[key]
+
+    return cast("Callable[Concatenate[Evidence, Words], Found]", asked)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

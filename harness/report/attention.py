@@ -15,6 +15,7 @@ from ..analyse.intervals import Floats, Scores, two_way
 from ..schema.errors import UserError
 from ..schema.identity import short
 from .alignment import layer_order
+from .analysed import kept
 from .evidence import Evidence
 from .representation import in_file_order
 from .table import budget_order
@@ -70,6 +71,7 @@ class Attended:
         return mean_over_both(self.values[quantity], level)
 
 
+@kept
 def attended(evidence: Evidence) -> list[Attended]:
     """Return every stage of every method. Raises UserError where there are none."""
     nodes = evidence.features.nodes(KIND)
@@ -222,10 +224,22 @@ def _minus(
 ) -> Estimate | None:
     if not shared:
         return None
-    mine, theirs = one.values[quantity], other.values[quantity]
-    batches = min(len(mine), len(theirs))
-    gaps = (
-        mine[:batches, [one.runs.index(run) for run in shared]]
-        - theirs[:batches, [other.runs.index(run) for run in shared]]
+    values = combined([(one, 1.0), (other, -1.0)], quantity, shared)
+    return mean_over_both(values, level)
+
+
+def combined(
+    parts: Sequence[tuple[Attended, float]], quantity: str, runs: Sequence[Run]
+) -> Floats:
+    """Return a weighted sum of methods, a batch of crops per row and a run per column.
+
+    runs: which every part has. Batches are those that all have: the first ones, the
+    same crops of every method.
+    """
+    batches = min(len(one.values[quantity]) for one, _ in parts)
+    columns = (
+        weight * one.values[quantity][:batches, [one.runs.index(run) for run in runs]]
+        for one, weight in parts
     )
-    return mean_over_both(gaps, level)
+    total: Floats = np.sum(np.stack(list(columns)), axis=0)
+    return total

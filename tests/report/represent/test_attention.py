@@ -6,6 +6,7 @@ import pytest
 from harness.report.analysed import Features
 from harness.report.attention import ENTROPY, apart, attended
 from harness.report.catalogue import tables
+from harness.report.evidence import Evidence
 from harness.report.figures import draw
 from harness.schema.errors import UserError
 from tests.report.represent.made import BATCHES, STAGES, entropy_of
@@ -63,10 +64,12 @@ def test_an_analysis_of_an_earlier_version_is_named(measured, monkeypatch):
         raise KeyError(name)
 
     monkeypatch.setattr(Features, "arrays", lacking)
+    found = measured.findings.evidence
+    fresh = Evidence(found.scope, found.reader)  # keeps nothing from other tests
     with pytest.raises(
         UserError, match=r"has no attention.npz: it was made by an earl"
     ):
-        attended(measured.findings.evidence)
+        attended(fresh)
 
 
 def test_the_figure_has_the_encoder_before_and_each_label_budget(measured):
