@@ -171,7 +171,7 @@ def data_check(args: argparse.Namespace) -> Exit:
                 "notes": notes, "found": about,
             }
         )  # fmt: skip
-        return Exit.FAILED if faults else Exit.DONE
+        return Exit.USAGE if faults else Exit.DONE
     for lines in (faults, [f"note: {note}" for note in notes]):
         for line in lines[:SHOWN_FAULTS]:
             say(line)
@@ -179,7 +179,7 @@ def data_check(args: argparse.Namespace) -> Exit:
             say(f"... and {len(lines) - SHOWN_FAULTS} more")
     _describe(found)
     say(f"{args.task}: {counted(len(cases), 'case')} read, {len(faults)} at fault")
-    return Exit.FAILED if faults else Exit.DONE
+    return Exit.USAGE if faults else Exit.DONE
 
 
 def _twin_note(group: Sequence[str], sides: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..schema.budget import TaskKind
 from ..schema.errors import DataError
-from .files import read_file, suffix
+from .files import PICTURES, read_file, suffix
 from .files.drawn import is_drawn
 from .formats.table import read_table
 from .grid import plan_grid
@@ -110,7 +110,7 @@ class _Image:
         name = row[columns[0]]
         stored = read_file(folder / name, name)
         voxels = stored.voxels
-        picture = suffix(name) in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+        picture = suffix(name) in PICTURES
         dims: Literal[2, 3] = 2 if picture or voxels.ndim == 2 else 3
         last = 1 if voxels.ndim == dims else int(voxels.shape[-1])
         spacing = None

@@ -134,7 +134,7 @@ def test_check_reports_every_case_at_fault(run, bench):
         ),
     )  # fmt: skip
     code, out, _ = run("data", "check", "organs")
-    assert code == 1
+    assert code == 2
     assert out.endswith("organs: 20 cases read, 2 at fault\n")
     assert "case000003" in out
     assert "case000013" in out

@@ -155,7 +155,8 @@ def test_segmentation_by_highdicom(tmp_path, make_spec, series):
     assert centre == pytest.approx(CENTRE, abs=0.1)
 
 
-def write_seg(path: Path, series: Series) -> None:
+def write_seg(path: Path, series: Series, masks=None, labels=("Lesion",)) -> None:
+    """masks: (columns, rows, slices, segments), which may overlap."""
     from highdicom.seg import (
         SegmentAlgorithmTypeValues,
         Segmentation,
@@ -165,17 +166,20 @@ def write_seg(path: Path, series: Series) -> None:
     from pydicom.sr.codedict import codes
 
     slices = [pydicom.dcmread(series.path(n)) for n in range(series.shape[2])]
-    described = SegmentDescription(
-        segment_number=1, segment_label="Lesion",
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Neoplasm,
-        algorithm_type=SegmentAlgorithmTypeValues.MANUAL,
-    )  # fmt: skip
-    masks = series.label.transpose(2, 1, 0)
+    described = [
+        SegmentDescription(
+            segment_number=number, segment_label=label,
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Neoplasm,
+            algorithm_type=SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, label in enumerate(labels, start=1)
+    ]  # fmt: skip
+    masks = series.label[..., None] if masks is None else masks
     seg = Segmentation(
-        source_images=slices, pixel_array=masks,
+        source_images=slices, pixel_array=masks.transpose(2, 1, 0, 3),
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[described], series_instance_uid=generate_uid(),
+        segment_descriptions=described, series_instance_uid=generate_uid(),
         series_number=2, sop_instance_uid=generate_uid(), instance_number=1,
         manufacturer="none", manufacturer_model_name="none", software_versions="1",
         device_serial_number="1",

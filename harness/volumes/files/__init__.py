@@ -5,7 +5,8 @@ A reader is one module here for what a suffix stands for; which it is is said be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ _READERS = {
     ".tif": "pictures",
     ".bmp": "pictures",
 }
+# Those that hold colour and no spacing.
+PICTURES = tuple(ending for ending, kind in _READERS.items() if kind == "pictures")
 
 
 class Stored(NamedTuple):
@@ -73,12 +76,40 @@ def read_file(path: Path, name: str) -> Stored:
     if not path.exists():
         msg = f"{name}: the file is listed but missing"
         raise DataError(msg)
-    kind = "dicom" if path.is_dir() else _READERS.get(suffix(path.name))
+    kind = _kind(path)
     if kind is None:
         msg = (
             f"{name}: no reader for this kind of file; convert it to NIfTI, NRRD, "
             "MetaImage, DICOM, PNG, JPEG or TIFF"
         )
         raise DataError(msg)
-    read: Callable[[Path, str], Stored] = import_module(f"{__name__}.{kind}").read
-    return read(path, name)
+    read: Callable[[Path, str], Stored] = _reader(kind).read
+    with damaged(name):
+        return read(path, name)
+
+
+def _kind(path: Path) -> str | None:
+    """Return the module that reads a path; scanners name DICOM files without an ending."""
+    if path.is_dir():
+        return "dicom"
+    known = _READERS.get(suffix(path.name))
+    if known is None and _reader("dicom").is_dicom(path):
+        return "dicom"
+    return known
+
+
+def _reader(kind: str) -> Any:
+    return import_module(f"{__name__}.{kind}")
+
+
+@contextmanager
+def damaged(name: str) -> Iterator[None]:
+    """Turn what a parser meets in a damaged file into a DataError about it."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # parsers raise what they stumble over
+        said = " ".join(str(error).split()) or type(error).__name__
+        msg = f"{name}: cannot be read, it may be damaged ({said})"
+        raise DataError(msg) from error

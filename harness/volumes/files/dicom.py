@@ -7,6 +7,7 @@ gantry, several series in a folder, truncated files. Values are rescaled (HU for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def read_header(path: Path, name: str) -> Any:
 
 
 def _series(folder: Path, name: str) -> Stored:
-    files = sorted(each for each in folder.iterdir() if is_dicom(each))
+    files = _slices(folder, name)
     slices = [read_header(file, f"{name}/{file.name}") for file in files]
     images = [
         (file, one) for file, one in zip(files, slices, strict=True) if "Rows" in one
@@ -109,6 +110,31 @@ def _series(folder: Path, name: str) -> Stored:
     stacked = np.stack(layers, axis=2)  # rows, columns, slices
     # The whole at once: slice by slice each would have a darkest value of its own.
     return Stored(_bright(stacked, images[0][1]).swapaxes(0, 1), affine)
+
+
+def _slices(folder: Path, name: str) -> list[Path]:
+    """Return the DICOM files of a folder.
+
+    Raises DataError for a file that is named like them and is none: what is lost of a
+    slice at either end of a series leaves no gap by which it would be found.
+    """
+    beside = sorted(each for each in folder.iterdir() if each.is_file())
+    files = [each for each in beside if is_dicom(each)]
+    alike = {".dcm", *map(_form, files)}
+    for each in sorted(set(beside).difference(files)):
+        if _form(each) in alike and not each.name.startswith("."):
+            msg = (
+                f"{name}/{each.name}: is no DICOM file, it may be truncated; copy or "
+                "download it again"
+            )
+            raise DataError(msg)
+    return files
+
+
+def _form(path: Path) -> str:
+    """Return what names of slices have in common: the ending, or all but the digits."""
+    ending = path.suffix.lower()
+    return ending if ending == ".dcm" else re.sub(r"\d+", "0", path.name)
 
 
 def _check_one_series(slices: Sequence[Any], name: str) -> None:
@@ -191,8 +217,11 @@ def _spacing(header: Any, name: str) -> tuple[float, float]:
     if found is None and header.get("ImagePositionPatient"):
         msg = f"{name}: has no PixelSpacing"
         raise DataError(msg)
-    rows, columns = (float(mm) for mm in found or (1, 1))
-    return rows, columns
+    mm = np.ravel(np.asarray(found or (1, 1), dtype=np.float64))
+    if mm.shape != (2,) or not (np.isfinite(mm) & (mm > 0)).all():
+        msg = f"{name}: its PixelSpacing {found} is not two lengths in mm"
+        raise DataError(msg)
+    return float(mm[0]), float(mm[1])
 
 
 def _pixels(header: Any, path: Path, name: str) -> npt.NDArray[np.float32]:

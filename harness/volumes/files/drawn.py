@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ...schema.errors import DataError, nearest
+from . import damaged
 from .contours import fill
 from .dicom import is_dicom, read_header
 
 _MODALITIES = ("RTSTRUCT", "SEG")
 # What is drawn must lie on the image's grid within this share of a voxel.
 _OFF = 0.1
+# A contour between slices belongs to none; where slices are a little uneven, as a series
+# may be, it lies this far off the grid that stands for them.
+_BETWEEN = 0.3
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")  # as DICOM spells them
 _TO_RAS = np.array([-1.0, -1.0, 1.0])  # DICOM's space is L, P, S
 
 Mask = npt.NDArray[np.bool_]
@@ -56,20 +61,20 @@ def read_drawn(
         msg = f"{name}: contours and segmentations are for volumes, not images"
         raise DataError(msg)
     header = read_header(path, name)
-    found: dict[str, Contours | Frames]
-    if header.Modality == "RTSTRUCT":
-        found = dict(_contours(header, name))
-    else:
-        found = dict(_frames(header, name))
+    read = _contours if header.Modality == "RTSTRUCT" else _frames
+    found: list[tuple[str, Contours | Frames]]  # of one name there may be several
+    with damaged(name):
+        found = list(read(header, name))
     label = np.zeros(tuple(sides), np.uint8)
     for pattern, value in sorted(segments.items(), key=lambda pair: pair[1]):
-        chosen = [each for each in found if _is(each, pattern)]
+        chosen = [(each, drawn) for each, drawn in found if _is(each, pattern)]
         if not chosen:
-            have = ", ".join(map(repr, found)) or "nothing"
-            msg = f"{name}: has no {pattern!r}, but {have}.{nearest(pattern, list(found))}"
+            names = [each for each, _ in found]
+            have = ", ".join(map(repr, names)) or "nothing"
+            msg = f"{name}: has no {pattern!r}, but {have}.{nearest(pattern, names)}"
             raise DataError(msg)
-        for each in chosen:
-            label[found[each].mask(tuple(sides), affine, f"{name}, {each}")] = value
+        for each, drawn in chosen:
+            label[drawn.mask(tuple(sides), affine, f"{name}, {each}")] = value
     if not segments:
         msg = f"{name}: say in the task's format which name is which value: 'segments'"
         raise DataError(msg)
@@ -83,11 +88,16 @@ def _is(name: str, pattern: str) -> bool:
 class Contours:
     """The closed polygons of one structure; polygons in a slice cut holes by parity."""
 
-    def __init__(self, polygons: list[Affine]) -> None:
+    def __init__(self, polygons: list[Affine], open_ones: Sequence[str] = ()) -> None:
         self.polygons = polygons  # (n, 3) mm in R, A, S
+        self.open_ones = open_ones  # kinds of contours that enclose nothing
 
     def mask(self, sides: tuple[int, ...], affine: Affine, name: str) -> Mask:
         """Return which voxels have their centre inside. DataError off the slices."""
+        if self.open_ones and not self.polygons:
+            kinds = ", ".join(self.open_ones)
+            msg = f"{name}: is drawn as {kinds} alone, which encloses no voxel"
+            raise DataError(msg)
         mask = np.zeros(sides, np.bool_)
         inverse = np.linalg.inv(affine)
         for polygon in self.polygons:
@@ -96,8 +106,16 @@ class Contours:
             if np.ptp(at[:, 2]) > 2 * _OFF:
                 msg = f"{name}: a contour does not lie in a slice of the image"
                 raise DataError(msg)
-            if not -0.5 <= layer < sides[2] - 0.5:
+            low, high = at.min(axis=0)[:2], at.max(axis=0)[:2]
+            beside = (high < -0.5).any() or (low > np.array(sides[:2]) - 0.5).any()
+            if beside or not -0.5 <= layer < sides[2] - 0.5:
                 msg = f"{name}: a contour lies outside of the image"
+                raise DataError(msg)
+            if abs(layer - round(layer)) > _BETWEEN:
+                msg = (
+                    f"{name}: a contour lies between two slices of the image; it was "
+                    "drawn on another series"
+                )
                 raise DataError(msg)
             mask[:, :, round(layer)] ^= fill(at[:, :2], (sides[0], sides[1]))
         return mask
@@ -137,18 +155,20 @@ def _contours(header: Any, name: str) -> Iterator[tuple[str, Contours]]:
         for roi in header.get("StructureSetROISequence") or ()
     }
     for roi in header.get("ROIContourSequence") or ():
-        polygons = []
+        polygons, open_ones = [], set()
         for contour in roi.get("ContourSequence") or ():
             kind = str(contour.get("ContourGeometricType"))
             points = np.asarray(contour.ContourData, np.float64).reshape(-1, 3)
-            if kind.startswith("CLOSED_PLANAR") and len(points) >= 3:
+            if kind not in _CLOSED:
+                open_ones.add(kind)
+            elif len(points) >= 3:
                 polygons.append(points * _TO_RAS)
         called = names.get(int(roi.ReferencedROINumber))
         if called is None:
             msg = f"{name}: draws a structure number {roi.ReferencedROINumber} that it "
             msg += "does not name"
             raise DataError(msg)
-        yield called, Contours(polygons)
+        yield called, Contours(polygons, sorted(open_ones))
 
 
 def _frames(header: Any, name: str) -> Iterator[tuple[str, Frames]]:

@@ -23,8 +23,13 @@ def read(path: Path, name: str) -> Stored:
     try:
         image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
-        reason = " ".join(str(error).split("\n")[-1].split()).replace(str(path), "")
-        msg = f"{name}: not a readable file, it may be truncated ({reason.strip()})"
+        # Of the lines of a complaint the last with words of its own says why.
+        lines = [line.strip() for line in str(error).replace(str(path), "").split("\n")]
+        told = [
+            line for line in lines if line.strip(" .:") and "itk::ERROR" not in line
+        ]
+        reason = told[-1] if told else "its header or data are not whole"
+        msg = f"{name}: not a readable file, it may be truncated ({reason})"
         raise DataError(msg) from None
     array = SimpleITK.GetArrayFromImage(image)  # z, y, x, then channels
     dims = image.GetDimension()

@@ -17,6 +17,7 @@ from ...schema.errors import DataError
 from . import Stored
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_COLOURED = ("RGB", "RGBA", "LA")
 _GREY = ("L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
@@ -30,13 +31,34 @@ def read(path: Path, name: str) -> Stored:
                     f"{name}: holds {frames} pictures; store each in a file of its own"
                 )
                 raise DataError(msg)
+            # Pillow keeps eight bits of a channel in colour, whatever the file has.
+            deep = image.mode in _COLOURED and "16" in str(image.tile)
             image.load()
-            voxels = _plain(image, name)
+            voxels = _shown(_deep(path), name) if deep else _plain(image, name)
     except _UNREADABLE as error:
         said = " ".join(str(error).split()).replace(repr(str(path)), "it")
         msg = f"{name}: not a readable picture, it may be truncated ({said})"
         raise DataError(msg) from error
     return Stored(voxels, np.eye(4))
+
+
+def _deep(path: Path) -> npt.NDArray[Any]:
+    """Return a picture (rows, columns, channels) of 16 bits as it is stored."""
+    import SimpleITK
+
+    try:
+        return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
+    except RuntimeError as error:
+        raise OSError(str(error).split("\n")[-1].replace(str(path), "it")) from None
+
+
+def _shown(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    """Return the channels (rows, columns[, 3]) without transparency. Raises DataError."""
+    channels = values.shape[2]
+    if channels in (2, 4) and (values[..., -1] != np.iinfo(values.dtype).max).any():
+        msg = f"{name}: is transparent in places; flatten it"
+        raise DataError(msg)
+    return values[..., 0] if channels == 2 else values[..., :3]
 
 
 def _plain(image: Image.Image, name: str) -> npt.NDArray[Any]:
@@ -49,10 +71,6 @@ def _plain(image: Image.Image, name: str) -> npt.NDArray[Any]:
         if image.mode == "RGB":
             return np.asarray(image)
     if image.mode in ("RGBA", "LA"):
-        values = np.asarray(image)
-        if (values[..., -1] == 255).all():
-            return values[..., 0] if image.mode == "LA" else values[..., :3]
-        msg = f"{name}: is transparent in places; flatten it"
-        raise DataError(msg)
+        return _shown(np.asarray(image), name)
     msg = f"{name}: pictures of mode {image.mode} are not read; convert it to RGB"
     raise DataError(msg)

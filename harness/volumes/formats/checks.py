@@ -11,6 +11,8 @@ from ..raw import RawCase
 
 # Two affines agree if no corner of the volume moves by more than this share of a voxel.
 AFFINE_TOLERANCE = 0.1
+# Cosine between two axes from which on a grid is sheared: as for tilted DICOM series.
+SHEAR = 0.01
 
 
 def check_case(
@@ -74,12 +76,19 @@ def check_same_shape(
 
 
 def check_affine(affine: npt.NDArray[np.float64], name: str) -> None:
-    """Raise DataError for an affine that gives no spacing or orientation."""
+    """Raise DataError for an affine without spacing or orientation, or a sheared one."""
     axes = affine[:3, :3]
     lengths = np.linalg.norm(axes, axis=0)
     usable = np.isfinite(affine).all() and (lengths > 0).all()
     if not usable or abs(np.linalg.det(axes / lengths)) < 1e-3:
         msg = f"{name}: its affine is singular or not finite, so spacing is unknown"
+        raise DataError(msg)
+    along = axes / lengths
+    if np.abs(along.T @ along - np.eye(3)).max() > SHEAR:
+        msg = (
+            f"{name}: its axes are not at right angles, as after a tilted gantry; "
+            "resample it to a rectangular grid first"
+        )
         raise DataError(msg)
 
 

@@ -78,8 +78,9 @@ def expression(pattern: str) -> re.Pattern[str]:
 def _files(root: Path) -> Iterator[str]:
     """Yield the paths of all files below a folder, in order."""
     for folder, folders, files in os.walk(root):
-        folders.sort()
-        for name in sorted(files):
+        # names with a dot in front are a file manager's own
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(each for each in files if not each.startswith(".")):
             yield (Path(folder) / name).relative_to(root).as_posix()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...schema.errors import DataError
+from ...schema.task import TaskSpec
 from ..faults import gathered
 from ..files.stamps import stamp
 
@@ -15,7 +16,7 @@ from ..files.stamps import stamp
 def read_json(listing: Path, described: str) -> Any:
     """Return the content of a JSON file. described: what the file describes."""
     try:
-        return json.loads(listing.read_text(encoding="utf-8"))
+        return json.loads(listing.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         msg = f"{listing} is missing: {described} is described by its {listing.name}"
         raise DataError(msg) from None
@@ -27,6 +28,28 @@ def read_json(listing: Path, described: str) -> Any:
         raise DataError(msg) from None
 
 
+def check_values(content: Any, spec: TaskSpec, listing: Path) -> None:
+    """Raise DataError where a listing gives a structure's name another value.
+
+    `labels` of a dataset.json are {value: name} (MSD) or {name: value} (nnU-Net). Names
+    that the task has otherwise say nothing.
+    """
+    labels = content.get("labels") if isinstance(content, dict) else None
+    relabel = getattr(spec.format, "relabel", {})
+    for pair in labels.items() if isinstance(labels, dict) else ():
+        name, value = pair if not str(pair[0]).isdigit() else pair[::-1]
+        if not str(value).isdigit():
+            continue  # nnU-Net's regions have several
+        ours = spec.structures.get("_".join(str(name).lower().split()))
+        theirs = relabel.get(int(value), int(value))
+        if ours is not None and ours != theirs:
+            msg = (
+                f"{listing}: calls the label {value} {name!r}, whose value is {ours} in "
+                "the task file: correct 'structures' there"
+            )
+            raise DataError(msg)
+
+
 def inside(file: str, listing: Path) -> str:
     """Return a path as it stands in ids and messages. DataError if it leads elsewhere."""
     if "\0" in file:
@@ -34,7 +57,10 @@ def inside(file: str, listing: Path) -> str:
         raise DataError(msg)
     path = PurePosixPath(file)
     if path.is_absolute() or ".." in path.parts:
-        msg = f"{listing}: {file} lies outside of the dataset's folder"
+        msg = (
+            f"{listing}: {file} lies outside of the dataset's folder; put or link it "
+            "there, and write its path from there"
+        )
         raise DataError(msg)
     return str(path)
 

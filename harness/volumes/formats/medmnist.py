@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from ...schema.cases import CaseRef, Side
 from ...schema.errors import DataError
 from ...schema.formats import MedmnistFormat
+from ...schema.task import TaskSpec
 from ..dataset import Dataset
 from ..raw import RawCase
 from .voxels import channels_first
@@ -38,22 +40,61 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     labelled = dataset.spec.kind == "classification"
     cases = []
     for side in _SIDES:
-        labels = _member(path, f"{side}_labels")
-        if labelled:
-            labels = _column(labels, form, path)
+        labels = np.atleast_1d(_member(path, f"{side}_labels"))
         stamp = _stamp(path, f"{side}_images")
-        for index, given in enumerate(labels):
+        _check_images(path, side, len(labels), dataset.spec)
+        targets = _whole(_column(labels, form, path), path, side) if labelled else None
+        for index in range(len(labels)):
             name = f"{side}_{index:05d}"
-            target = int(given) if labelled else None
+            target = None if targets is None else int(targets[index])
             cases.append(CaseRef(name, name, target=target, side=side, stamp=stamp))
     return cases
+
+
+def _check_images(path: Path, side: Side, labels: int, spec: TaskSpec) -> None:
+    """Raise DataError where images are not as many as labels, or not as the task's."""
+    shape = _shape(path, f"{side}_images")
+    if not shape or shape[0] != labels:
+        found = shape[0] if shape else 0
+        msg = f"{path.name}: has {found} {side} images, but {labels} {side} labels"
+        raise DataError(msg)
+    name = f"{path.name}, {side} images"
+    channels = len(spec.channels)
+    if spec.dims == 3 and channels == 1 and shape[3:] == (3,):
+        msg = (
+            f"{name}: are {shape[1]} x {shape[2]} in colour: set 'dims: 2' and "
+            "'channels: [red, green, blue]' in the task file"
+        )
+        raise DataError(msg)
+    blank = np.broadcast_to(np.uint8(0), shape[1:])
+    found = channels_first(blank, channels, spec.dims, name).shape[0]
+    if found != channels:
+        msg = f"{name}: have {found} channels, but the task declares {channels}"
+        raise DataError(msg)
+
+
+def _whole(labels: npt.NDArray[Any], path: Path, side: Side) -> npt.NDArray[Any]:
+    """Return labels that are whole numbers, of whatever type. Raises DataError."""
+    try:
+        numbers = labels.astype(np.float64)
+    except ValueError:
+        numbers = np.full(len(labels), np.nan)
+    bad = np.flatnonzero(~(numbers == np.rint(numbers)))
+    if bad.size or not np.isfinite(numbers).all():
+        at = int(bad[0]) if bad.size else int(np.flatnonzero(~np.isfinite(numbers))[0])
+        msg = (
+            f"{path.name}: {side} label {at} is {labels[at]}, not the whole number of a "
+            "class; correct the file"
+        )
+        raise DataError(msg)
+    return numbers
 
 
 def _column(
     labels: npt.NDArray[Any], form: MedmnistFormat, path: Path
 ) -> npt.NDArray[Any]:
     """Return one label per image."""
-    labels = labels.reshape(len(labels), -1)
+    labels = labels.reshape(len(labels), -1) if labels.size else labels[:, None]
     if form.column is None and labels.shape[1] != 1:
         msg = (
             f"{path.name}: has {labels.shape[1]} labels per image; say under 'format' "
@@ -72,9 +113,6 @@ def read_case(dataset: Dataset, ref: CaseRef) -> RawCase:
     side, _, number = ref.case_id.partition("_")
     path, spec = dataset.place, dataset.spec
     images = _member(path, f"{side}_images")
-    if int(number) >= len(images):
-        msg = f"{path.name}: has {len(images)} {side} images, but more labels"
-        raise DataError(msg)
     name = f"{path.name}, {side} image {int(number)}"
     image = channels_first(images[int(number)], len(spec.channels), spec.dims, name)
     return RawCase(image, None, np.eye(4))
@@ -93,10 +131,25 @@ def _member(path: Path, name: str) -> npt.NDArray[Any]:
 @lru_cache(maxsize=6)  # the file holds six arrays, each packed as a whole
 def _array(path: Path, name: str, changed: int, size: int) -> npt.NDArray[Any]:
     del changed, size  # they tell versions of the file apart
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        array: npt.NDArray[Any] = arrays[name]
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        array: npt.NDArray[Any] = npy.read_array(member, allow_pickle=False)
     array.flags.writeable = False
     return array
+
+
+def _shape(path: Path, name: str) -> tuple[int, ...]:
+    """Return the shape of an array, from the first bytes of it."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            read = {
+                (1, 0): npy.read_array_header_1_0,
+                (2, 0): npy.read_array_header_2_0,
+            }
+            shape: tuple[int, ...] = read[npy.read_magic(member)](member)[0]
+            return shape
+    except _DAMAGED as error:
+        msg = f"{path.name}: {name} cannot be read, it may be truncated ({error})"
+        raise DataError(msg) from None
 
 
 def _stamp(path: Path, name: str) -> str:

@@ -15,7 +15,7 @@ from ...schema.errors import DataError
 from ..dataset import Dataset
 from ..files import stem
 from ..raw import RawCase
-from .listing import Stamps, inside, read_json
+from .listing import Stamps, check_values, inside, read_json
 from .voxels import read_voxels
 
 LISTING = "dataset.json"
@@ -26,17 +26,18 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     listing = dataset.place / LISTING
     cases: list[CaseRef] = []
     stamps = Stamps(dataset.place, listing, skips=dataset.spec.skip_unreadable)
-    for image, label in _training(listing):
+    content = read_json(listing, "an MSD folder")
+    for image, label in _training(content, listing):
         name = stem(image)
         used = label if dataset.spec.kind == "segmentation" else None
         stamp = stamps.of((image, used))
         cases.append(CaseRef(name, name, (image,), used, stamp=stamp))
     stamps.check()
+    check_values(content, dataset.spec, listing)
     return cases
 
 
-def _training(listing: Path) -> list[tuple[str, str]]:
-    content = read_json(listing, "an MSD folder")
+def _training(content: Any, listing: Path) -> list[tuple[str, str]]:
     entries = content.get("training") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         msg = f"{listing}: needs a list 'training' of image and label files"

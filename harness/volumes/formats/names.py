@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from math import isfinite
 
 from ...schema.cases import Side
 from ...schema.errors import nearest
@@ -53,7 +54,7 @@ def class_named(text: str, target: Target, where: str) -> int:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if target.edges and number == number:
+    if target.edges and isfinite(number):
         return bisect_right(target.edges, number)
     if not target.edges and number in range(len(target.classes)):
         return int(number)

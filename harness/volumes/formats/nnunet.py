@@ -17,8 +17,9 @@ from ...schema.cases import CaseRef, Side
 from ...schema.errors import DataError
 from ...schema.formats import NnunetFormat
 from ..dataset import Dataset
+from ..files import PICTURES, suffix
 from ..raw import RawCase
-from .listing import Stamps, inside, read_json
+from .listing import Stamps, check_values, inside, read_json
 from .table import Row, Table
 from .voxels import read_voxels
 
@@ -37,6 +38,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     assert isinstance(dataset.spec.format, NnunetFormat)
     content = read_json(listing, "an nnU-Net folder")
     channels = _channels(content, dataset, listing)
+    check_values(content, dataset.spec, listing)
     stamps = Stamps(root, listing, skips=dataset.spec.skip_unreadable)
     found = _from_json(content, listing) or _from_folders(
         root, content, channels, stamps
@@ -70,8 +72,9 @@ def _channels(content: Any, dataset: Dataset, listing: Path) -> int:
         raise DataError(msg)
     declared = dataset.spec.channels
     if len(names) != len(declared):
+        told = map(str, names.values())
         msg = (
-            f"{listing}: has {len(names)} channels ({', '.join(names.values())}), but "
+            f"{listing}: has {len(names)} channels ({', '.join(told)}), but "
             f"the task declares {len(declared)} ({', '.join(declared)})"
         )
         raise DataError(msg)
@@ -96,7 +99,7 @@ def _from_json(content: dict[str, Any], listing: Path) -> dict[str, _Found]:
 def _from_folders(
     root: Path, content: dict[str, Any], channels: int, stamps: Stamps
 ) -> dict[str, _Found]:
-    ending = str(content.get("file_ending") or ".nii.gz")
+    ending = "." + str(content.get("file_ending") or ".nii.gz").lstrip(".")
     found: dict[str, _Found] = {}
     tested = (root / "labelsTs").is_dir()
     folders: tuple[tuple[str, str, Side | None], ...] = (
@@ -106,26 +109,51 @@ def _from_folders(
     for images, labels, side in folders:
         if side == "test" and not tested:
             continue
-        named: defaultdict[str, dict[int, str]] = defaultdict(dict)
-        pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
-        for path in sorted((root / images).glob(f"*{ending}")):
-            if match := pattern.fullmatch(path.name):
-                named[match[1]][int(match[2])] = f"{images}/{path.name}"
-            else:
-                stamps.note(
-                    f"{images}/{path.name}: its name needs a channel, such as _0000"
-                )
+        named = _by_case(root, images, ending, stamps)
         for case_id, files in named.items():
-            for channel in range(channels):
-                if channel not in files:
-                    missing = f"{images}/{case_id}_{channel:04d}{ending}"
-                    stamps.note(f"{missing}: missing, case {case_id!r} needs it")
-            if extra := [files[n] for n in sorted(files) if n >= channels]:
-                stamps.note(f"{extra[0]}: the task declares {channels} channels")
+            if case_id in found:
+                stamps.note(f"{images}: case {case_id!r} is in imagesTr, too")
+            numbers = sorted(files)
+            colour = channels == 3 and suffix(ending) in PICTURES  # one file holds it
+            if not (colour and numbers == [0]):
+                _note_channels(f"{images}/{case_id}", ending, files, channels, stamps)
             label = f"{labels}/{case_id}{ending}"
-            ordered = tuple(files[n] for n in sorted(files))
-            found[case_id] = _Found(ordered, label, side)
+            found[case_id] = _Found(tuple(files[n] for n in numbers), label, side)
+        for path in sorted((root / labels).glob(f"[!.]*{ending}")):
+            if (case_id := path.name.removesuffix(ending)) not in named:
+                stamps.note(
+                    f"{labels}/{path.name}: has no image {images}/{case_id}_0000{ending}"
+                )
     return found
+
+
+def _by_case(
+    root: Path, images: str, ending: str, stamps: Stamps
+) -> dict[str, dict[int, str]]:
+    """Return the files of a folder by case and number of channel."""
+    named: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    for path in sorted((root / images).glob(f"[!.]*{ending}")):
+        if match := pattern.fullmatch(path.name):
+            named[match[1]][int(match[2])] = f"{images}/{path.name}"
+        else:
+            stamps.note(
+                f"{images}/{path.name}: its name needs a channel, such as _0000"
+            )
+    return named
+
+
+def _note_channels(
+    case: str, ending: str, files: dict[int, str], channels: int, stamps: Stamps
+) -> None:
+    for channel in range(channels):
+        if channel not in files:
+            stamps.note(
+                f"{case}_{channel:04d}{ending}: missing, case "
+                f"{case.rpartition('/')[2]!r} needs it"
+            )
+    if extra := [files[n] for n in sorted(files) if n >= channels]:
+        stamps.note(f"{extra[0]}: the task declares {channels} channels")
 
 
 def _rows(

@@ -19,7 +19,7 @@ from .names import LeftOut, NotNamed, class_named, side_named
 
 _DEFAULTS = Columns()
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
 
 
 class Row(NamedTuple):
@@ -74,6 +74,12 @@ class Table:
             if self._says(each, cells)
         )
         patient = cells.get(columns.patient) or None
+        if patient is None and self._names_patients:
+            msg = (
+                f"names no patient under {columns.patient!r}, as other lines do: fill it "
+                "in, or it may be on two sides of the split"
+            )
+            raise NotNamed(msg)
         case_id = self._case(cells, patient, images)
         target = None
         if spec.target is not None and columns.target in cells:
@@ -103,10 +109,18 @@ class Table:
         return case_id
 
     @cached_property
+    def _names_patients(self) -> bool:
+        """Whether any line says of which patient it is."""
+        return bool(self.has(self._columns.patient) and any(self._patients()))
+
+    def _patients(self) -> list[str]:
+        at = self._names.index(self._columns.patient)
+        return [values[at] for _, values in self._lines if len(values) > at]
+
+    @cached_property
     def _one_row_each(self) -> bool:
         """Whether no patient has several rows, so that patients name cases."""
-        at = self._names.index(self._columns.patient)
-        found = [values[at] for _, values in self._lines if len(values) > at]
+        found = self._patients()
         return len(set(found)) == len(found)
 
     def _says(self, column: str, cells: dict[str, str]) -> bool:
@@ -176,7 +190,10 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise DataError(msg) from None
     first = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    # strict: a quote that is not closed would swallow the lines that follow
+    reader = csv.reader(
+        text.splitlines(keepends=True), delimiter=delimiter, strict=True
+    )
     try:
         names = [name.strip() for name in next(reader, [])]
         lines = [
