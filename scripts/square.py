@@ -52,7 +52,8 @@ def told(found: Estimate | None) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:+.4f}"
     text = f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-    return f"**{text}**" if found.low > 0 or found.high < 0 else text
+    sure = found.seeds > 1 and (found.low > 0 or found.high < 0)
+    return f"**{text}**" if sure else text
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def answer(heads: Sequence[Attended]) -> list[str]:
         "blocks, which two of them have, are not among them). Entropy is a share of its "
         f"largest value. {LEVEL:.0%} intervals, paired by crop and seed; of one seed they "
         "know of crops alone, and speak of these four networks, not of the methods. Bold: "
-        "0 lies outside; no correction for the number of contrasts.",
+        "0 lies outside, of several seeds; no correction for the number of contrasts.",
         "",
         f"| task | labels | stage | contrast | {head} |", rule,
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..alignment import layer_order
 from ..findings import Findings
 from ..table import budget_order
 from .alignment import Compared, compared
@@ -28,7 +29,7 @@ _WORDS = {
 }
 
 
-class _Map(NamedTuple):
+class LayerMap(NamedTuple):
     """values: CKA (rows, columns), nan where a layer is constant."""
 
     values: np.ndarray
@@ -52,7 +53,9 @@ def _maps(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
     if not shown:
         msg = f"{name}: no published analysis keeps its map of layers"
         raise NothingToDraw(msg)
-    layers = max(len(each.rows) for each in shown.values())
+    data = _data(shown).assign(task=place.task, protocol=place.protocol)
+    shown = on_all_layers(shown)
+    layers = len(next(iter(shown.values())).rows)
     side = min(3.4, 1.3 + 0.1 * layers)
     across = min(_ACROSS, len({pair for _, pair in shown}))
     # Names of layers stand below the lowest row alone.
@@ -68,7 +71,6 @@ def _maps(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
     title, down, along = _WORDS[place.between]
     figure.supylabel(down, fontsize=9)
     figure.supxlabel(along, fontsize=9)
-    data = _data(shown).assign(task=place.task, protocol=place.protocol)
     return Drawing(
         family=kind,
         name=name,
@@ -77,7 +79,8 @@ def _maps(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
         caption=(
             "CKA of every pair of layers, mean over seeds and folds, from 0 (unrelated) "
             "to 1 (the same up to rotation and scale); values below 0 have the colour of "
-            "0, constant layers are left blank. On the diagonal a layer meets itself."
+            "0. On the diagonal a layer meets itself; blank is what is constant, or no "
+            "layer of a network."
         ),
         alt=_alt(data),
         figure=figure,
@@ -88,7 +91,7 @@ def _maps(findings: Findings, kind: str, place: Compared, name: str) -> Drawing:
 
 def _shown(
     findings: Findings, kind: str, place: Compared
-) -> dict[tuple[str, tuple[str, str]], _Map]:
+) -> dict[tuple[str, tuple[str, str]], LayerMap]:
     """Return mean maps by label budget, the smallest and the largest, and method."""
     nodes = findings.evidence.features.nodes(kind)
     between = nodes.against.fillna("").str.partition("=")[0]
@@ -113,23 +116,44 @@ def _shown(
     return shown
 
 
-def _map_of(findings: Findings, key: str) -> _Map | None:
+def _map_of(findings: Findings, key: str) -> LayerMap | None:
     try:
         arrays = findings.evidence.features.arrays(key, "cka.npz")
     except KeyError:
         return None
     names = (list(map(str, arrays[side])) for side in ("rows", "columns"))
-    return _Map(arrays["cka"], *names)
+    return LayerMap(arrays["cka"], *names)
 
 
-def _mean(found: Sequence[_Map]) -> _Map:
+def _mean(found: Sequence[LayerMap]) -> LayerMap:
     """Return the mean of the maps that have the layers of the first."""
     first = found[0]
     same = [one.values for one in found if one[1:] == first[1:]]
     return first._replace(values=np.mean(same, axis=0))
 
 
-def _panel(axes: Any, each: _Map) -> Any:
+def on_all_layers(
+    shown: Mapping[tuple[str, tuple[str, str]], LayerMap],
+) -> dict[tuple[str, tuple[str, str]], LayerMap]:
+    """Return maps with the rows and columns of all: panels share the names of axes."""
+    rows, columns = (
+        sorted({name for names in some for name in names}, key=layer_order)
+        for some in (
+            [each.rows for each in shown.values()],
+            [each.columns for each in shown.values()],
+        )
+    )
+    whole = {}
+    for key, each in shown.items():
+        values = np.full((len(rows), len(columns)), np.nan)
+        down = [rows.index(name) for name in each.rows]
+        along = [columns.index(name) for name in each.columns]
+        values[np.ix_(down, along)] = each.values
+        whole[key] = LayerMap(values, rows, columns)
+    return whole
+
+
+def _panel(axes: Any, each: LayerMap) -> Any:
     image = axes.imshow(each.values, cmap="viridis", vmin=0, vmax=1, origin="lower")
     small = 7 if len(each.rows) <= 20 else 5.5
     axes.set_xticks(range(len(each.columns)), each.columns, rotation=90, fontsize=small)
@@ -140,7 +164,7 @@ def _panel(axes: Any, each: _Map) -> Any:
     return image
 
 
-def _data(shown: dict[tuple[str, tuple[str, str]], _Map]) -> pd.DataFrame:
+def _data(shown: dict[tuple[str, tuple[str, str]], LayerMap]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"method": pair[0], "encoder": pair[1], "budget": budget, "row": row,

@@ -164,7 +164,9 @@ def legend(figure: Figure, looks: Sequence[Look], *, lines: bool = True) -> None
                linestyle=look.dashes if lines else "none", label=look.label)
         for look in looks
     ]  # fmt: skip
-    per_row = max(1, int(figure.get_size_inches()[0] / 1.25))
+    longest = max((len(look.label) for look in looks), default=0)
+    width = max(1.25, 0.6 + 0.07 * longest)  # inches of an entry, a little too many
+    per_row = max(1, int(figure.get_size_inches()[0] / width))
     figure.legend(
         handles=handles,
         loc="outside upper left",
