@@ -158,6 +158,15 @@ def _hint_published(plan: Plan, store: Store) -> None:
     if plan.done or not plan.published:
         return
     others = sum(manifest.kind == "evaluate" for manifest in plan.published.values())
+    if others and plan.missing_data:
+        named = ", ".join(sorted(plan.missing_data))
+        msg = (
+            f"none of the {counted(len(plan.cells), 'cell')} of {plan.matrix.path} can be "
+            f"found among the {counted(others, 'evaluation')} in {store.root}, since what "
+            f"names them is missing ({named}): {next(iter(plan.missing_data.values()))}; "
+            "or see those with harness report --published"
+        )
+        raise UserError(msg)
     if others:
         msg = (
             f"none of the {counted(len(plan.cells), 'cell')} of {plan.matrix.path} is "
@@ -265,6 +274,11 @@ def _close(
         if missing:
             all_cells = f"{len(plan.cells):,}"
             say(f"{counted(missing, 'cell')} of {all_cells} not published yet.")
+        if missing and plan.missing_data:
+            named = ", ".join(sorted(plan.missing_data))
+            say(f"What names the cells of {named} is missing here, so none is found:")
+            for why in plan.missing_data.values():
+                say(f"  {why}")
     else:
         say(f"{counted(len(scope.cells), 'published evaluation')}.")
     if written:

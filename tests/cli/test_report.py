@@ -202,6 +202,25 @@ def test_a_changed_benchmark_file_points_to_what_is_published(run, bench):
     assert "0.815 [" in out
 
 
+def test_missing_data_is_not_called_other_settings(run, bench):
+    publish(bench)
+    text = bench.path.read_text()
+    bench.write(text.replace("organs: {", "absent: {"))
+    code, out, err = run("report", "--table", "dice")
+    assert (code, out) == (2, "")
+    assert "other settings" not in err
+    assert (
+        "what names them is missing (absent): the data of task 'absent' is mis" in err
+    )
+    assert "harness report --published" in err
+    # beside tasks whose cells are found, too
+    bench.write(text.replace("tasks:\n", "tasks:\n  absent: {protocols: [finetune]}\n"))
+    code, out, err = run("report", "--table", "dice")
+    assert (code, err) == (0, "")
+    assert "0.815 [" in out
+    assert "What names the cells of absent is missing here, so none is found:" in out
+
+
 def test_a_benchmark_file_that_was_named_must_be_there(run, bench):
     publish(bench)
     code, _, err = run("report", "-b", "other.yaml")
