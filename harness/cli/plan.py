@@ -101,8 +101,8 @@ def _say_table(found: Plan) -> None:
         say(
             f"  {counted(assumed, 'node')} of a kind that has not run here yet are "
             f"assumed to take {STEP_S[tier]:g} s per training step and "
-            f"{CASE_S[tier]:g} s per test case{where}; one such run makes it a "
-            "measurement"
+            f"{CASE_S[tier]:g} s per test case{where}, less where they are images, "
+            "classified or probed; one such run makes it a measurement"
         )
 
 

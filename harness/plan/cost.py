@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..schema.protocols import Finetune
+from ..schema.protocols import Finetune, LinearProbe
 from ..schema.task import Tier
 from .cells import Cell, Pretraining
 
@@ -28,6 +28,10 @@ STRANGERS = 300  # nodes of other benchmarks in the same folder that are looked 
 STEP_S: Mapping[Tier, float] = {"tiny": 0.05, "small": 0.1, "demo": 0.3, "paper": 1.0}
 # Seconds of one test case, and bytes that a node leaves, chosen here in the same way.
 CASE_S: Mapping[Tier, float] = {"tiny": 0.1, "small": 0.5, "demo": 2.0, "paper": 10.0}
+# Shares of them: an image is small beside a volume, a class needs one pass where a
+# segmentation has many windows, and a probe trains on vectors that are already there.
+IMAGE_STEP, PROBE_STEP = 0.1, 0.02
+IMAGE_CASE, CLASSIFIED_CASE = 0.02, 0.1
 NODE_BYTES: Mapping[Tier, int] = {
     "tiny": 10**6, "small": 10**7, "demo": 6 * 10**7, "paper": 25 * 10**7
 }  # fmt: skip
@@ -198,9 +202,14 @@ def _one(past: Past, matrix: Matrix, likeness: Likeness) -> Cost:
 
 
 def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
+    task = next((one.spec for one in matrix.tasks if one.name == likeness.task), None)
+    flat = task is not None and task.dims == 2
+    share = IMAGE_STEP if flat else 1.0
     if likeness.kind in ("evaluate", "analyse"):
-        (task,) = (one for one in matrix.tasks if one.name == likeness.task)
-        return CASE_S[matrix.tier] * task.spec.cases / 5  # a fifth is for the test
+        assert task is not None
+        share = IMAGE_CASE if flat else 1.0
+        share *= CLASSIFIED_CASE if task.kind == "classification" else 1.0
+        return CASE_S[matrix.tier] * share * task.cases / 5  # a fifth is for the test
     if likeness.kind == "pretrain":
         method = matrix.stages[likeness.method]
         steps = method.settings.get("steps", 0)
@@ -210,7 +219,9 @@ def _stated_seconds(matrix: Matrix, likeness: Likeness) -> float:
     else:
         settings = matrix.protocols[likeness.protocol].settings
         if isinstance(settings, Finetune):  # epochs of all cases: at most so many
-            (task,) = (one for one in matrix.tasks if one.name == likeness.task)
-            settings = settings.on(task.spec.cases)
+            assert task is not None
+            settings = settings.on(task.cases)
+        if isinstance(settings, LinearProbe):
+            share = PROBE_STEP
         steps = getattr(settings, "steps", 0)
-    return STEP_S[matrix.tier] * float(steps)
+    return STEP_S[matrix.tier] * share * float(steps)

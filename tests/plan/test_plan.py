@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.matrix.recipes import recipe_of
 from harness.plan import make_plan
-from harness.plan.cost import Cost
+from harness.plan.cost import CASE_S, CLASSIFIED_CASE, PROBE_STEP, STEP_S, Cost
 from harness.schema.errors import DataError
 from harness.schema.identity import key_of_identity
 
@@ -422,6 +422,21 @@ def test_cost_of_what_never_ran_is_stated_from_its_steps(bench):
     many = make_plan(bench.load(text)).cost()
     assert many.assumed == many.nodes
     assert many.hours > 20 * few.hours
+
+
+def test_stated_costs_of_images_and_probes_are_shares(bench):
+    def hours(phase, task):
+        table = make_plan(bench.load()).cost_table
+        row = next(row for row in table if (row.phase, row.task) == (phase, task))
+        return row.cost.hours / row.cost.nodes
+
+    case = CASE_S["tiny"] * 20 / 5 / 3600
+    assert hours("evaluate", "organs") == pytest.approx(case)
+    assert hours("evaluate", "nodules") == pytest.approx(CLASSIFIED_CASE * case)
+    assert hours("adapt", "organs") == pytest.approx(7 * STEP_S["tiny"] / 3600)
+    steps = bench.load().protocols["linear_probe"].settings.steps
+    probe = PROBE_STEP * steps * STEP_S["tiny"] / 3600
+    assert hours("adapt", "nodules") == pytest.approx(probe)
 
 
 def test_cost_learns_from_other_benchmarks_in_the_folder(bench):
