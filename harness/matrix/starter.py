@@ -22,8 +22,11 @@ import yaml
 from ..registry.content import Content
 from ..registry.explain import unknown
 from ..schema.errors import UserError
+from ..volumes.formats import list_cases, open_dataset
+from ..volumes.splits import split
 from ..volumes.survey import Survey, survey
 from .load import load
+from .matrix import Matrix
 
 FEW = 60  # cases; below, what a single split tells is mostly luck (chosen here)
 _TIERS = ("tiny", "small", "demo", "paper")
@@ -54,7 +57,7 @@ def write_benchmark(
             (draft / name).write_text(text, encoding="utf-8")
         if found is None:
             _copy_sample(draft)
-        load(draft / "benchmark.yaml")  # raises with what does not fit together
+        _check(load(draft / "benchmark.yaml"))  # raises with what does not fit together
         names = [path.relative_to(draft) for path in sorted(draft.glob("*.*"))]
         names += [path.relative_to(draft) for path in sorted(draft.glob("tasks/*"))]
         if folder.exists():
@@ -63,6 +66,14 @@ def write_benchmark(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return [folder / name for name in [*names, Path("methods")]]
+
+
+def _check(matrix: Matrix) -> None:
+    """Raise DataError where the person's cases cannot be listed or divided."""
+    for task in matrix.tasks:
+        if not task.spec.synthetic:
+            dataset = open_dataset(task.name, task.spec, matrix.data_roots)
+            split(task.name, task.spec, list_cases(dataset))
 
 
 def _templates() -> Traversable:
@@ -228,6 +239,10 @@ def _sizes(found: Survey) -> tuple[int, int]:
 def _task_values(found: Survey) -> dict[str, object]:
     validated, tested = _sizes(found)
     split = f"{{kind: counts, val: {validated}, test: {tested}}}"
+    if (
+        found.split
+    ):  # a share of the patients to train on validates, if none are named to
+        split = "{kind: publisher" + ("}" if found.validated else ", val: 0.15}")
     columns = [f"image: {json.dumps(list(found.columns))}"]
     columns += ["case: case"] if found.case else []
     folder, file = map(json.dumps, (found.path.absolute().parent.name, found.path.name))
@@ -239,7 +254,7 @@ def _task_values(found: Survey) -> dict[str, object]:
         "FORMAT": f"  kind: csv\n  folder: {folder}\n  file: {file}\n"
         f"  columns: {{{', '.join(columns)}}}{_relabel(found)}",
         "LABELS": _labels(found), "PREPROCESS": _preprocess(found),
-        "CROP": _crop(found), "SPLIT": "{kind: publisher}" if found.split else split,
+        "CROP": _crop(found), "SPLIT": split,
         "METRICS": metrics,
     }  # fmt: skip
 
@@ -258,7 +273,8 @@ def _labels(found: Survey) -> str:
         lines = [f"  label_{value}: {n}" for n, value in enumerate(found.values, 1)]
         return "structures:   # give them their names\n" + "\n".join(lines)
     names = ", ".join(json.dumps(name) for name in found.classes)
-    return f"target: {{name: target, classes: [{names}]}}"
+    rest = ', values: {"": null}' if found.unclassed else ""  # without one: left out
+    return f"target: {{name: target, classes: [{names}]{rest}}}"
 
 
 def _preprocess(found: Survey) -> str:

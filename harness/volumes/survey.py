@@ -14,6 +14,7 @@ from ..schema.budget import TaskKind
 from ..schema.errors import DataError
 from .files import PICTURES, read_file, suffix
 from .files.drawn import is_drawn
+from .formats.names import is_validation
 from .formats.table import read_table
 from .grid import plan_grid
 
@@ -28,9 +29,10 @@ _IMAGE = "image"
 class Survey:
     """What was found. columns: those with images, one per channel or one for all.
 
-    values: of the label maps, ascending, without 0; classes: of the column `target`, by
-    number of cases; spacing: median mm, canonical; window: 0.5 and 99.5 percentile of
-    the voxels, within structures where there are any.
+    validated: whether its split names validation cases; unclassed: whether some rows say
+    no class, and are left out; values: of the label maps, ascending, without 0; classes:
+    of the column `target`, by number of cases; spacing: median mm, canonical; window: 0.5
+    and 99.5 percentile of the voxels, within structures where there are any.
     """
 
     path: Path
@@ -41,7 +43,9 @@ class Survey:
     cases: int
     patients: int
     split: bool
+    validated: bool
     case: bool
+    unclassed: bool
     values: tuple[int, ...]
     classes: tuple[str, ...]
     fewest: int
@@ -73,10 +77,9 @@ def survey(path: Path) -> Survey:
         )
         raise DataError(msg)
     kind: TaskKind = "segmentation" if "label" in names else "classification"
-    chosen = rows[:: max(1, -(-len(rows) // SAMPLE))]
-    images = [_Image.read(path.parent, row, columns) for row in chosen]
+    images = _images(path, rows, columns)
     values = _values(path.parent, rows) if kind == "segmentation" else ()
-    counts = _counted(rows) if kind == "classification" else {}
+    counts = _counted(path, rows) if kind == "classification" else {}
     low, high = (float(v) for v in np.percentile([i.ends for i in images], (0, 100)))
     first = images[0]
     return Survey(
@@ -85,9 +88,11 @@ def survey(path: Path) -> Survey:
         dims=first.dims,
         columns=columns,
         channels=_channels(columns, first),
-        cases=len(rows),
+        cases=sum(counts.values()) if counts else len(rows),
+        unclassed=bool(counts) and sum(counts.values()) < len(rows),
         patients=len({row.get("patient") or str(i) for i, row in enumerate(rows)}),
         split=any(row.get("split") for row in rows),
+        validated=any(is_validation(row.get("split", "")) for row in rows),
         case="case" in names,
         values=values,
         classes=tuple(counts),
@@ -96,6 +101,27 @@ def survey(path: Path) -> Survey:
         window=(low, high),
         is_ct=low < _HOUNSFIELD,
     )
+
+
+def _images(
+    path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]
+) -> list[_Image]:
+    """Return SAMPLE images, spread over the table, which must be of one kind."""
+    for number, row in enumerate(rows, start=1):
+        if not all(row.get(column) for column in columns):
+            msg = f"{path}: case {number} of the table names no image"
+            raise DataError(msg)
+    chosen = rows[:: max(1, -(-len(rows) // SAMPLE))]
+    images = [_Image.read(path.parent, row, columns) for row in chosen]
+    for image, row in zip(images, chosen, strict=True):
+        if (image.dims, image.last) != (images[0].dims, images[0].last):
+            msg = (
+                f"{row[columns[0]]}: has {image.dims} dimensions and {image.last} "
+                f"channels, but {chosen[0][columns[0]]} has {images[0].dims} and "
+                f"{images[0].last}: all images of a task are of one kind"
+            )
+            raise DataError(msg)
+    return images
 
 
 @dataclass(frozen=True)
@@ -161,7 +187,7 @@ def _values(folder: Path, rows: Sequence[dict[str, str]]) -> tuple[int, ...]:
     return tuple(sorted(found - {0}))
 
 
-def _counted(rows: Sequence[dict[str, str]]) -> dict[str, int]:
+def _counted(path: Path, rows: Sequence[dict[str, str]]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
         name = row.get("target", "").strip()
@@ -169,7 +195,16 @@ def _counted(rows: Sequence[dict[str, str]]) -> dict[str, int]:
             counts[name] = counts.get(name, 0) + 1
     if len(counts) < 2:
         said = ", ".join(counts) or "nothing"
-        msg = f"the column 'target' says {said} of every case: a task needs two classes"
+        msg = (
+            f"{path}: the column 'target' says {said} of every case: a task needs two "
+            "classes"
+        )
+        raise DataError(msg)
+    if 2 * len(counts) > sum(counts.values()):
+        msg = (
+            f"{path}: the column 'target' names {len(counts)} classes for "
+            f"{sum(counts.values())} cases: sort them into fewer, numbers into bins"
+        )
         raise DataError(msg)
     return dict(sorted(counts.items()))
 

@@ -51,6 +51,62 @@ def test_a_classification_of_pictures(pictures, tmp_path, bench):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def rewritten(table, change):
+    """Write the table anew: `change` may alter a row, and returns what is added."""
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    for n, row in enumerate(rows):
+        row += change(n, row)
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return table
+
+
+def test_sides_and_paths_as_tables_have_them(pictures, tmp_path, bench):
+    """Without validation some of the training validates; paths may be whole ones."""
+
+    def change(n, row):
+        if n == 0:
+            return ["split"]
+        row[0] = str(pictures.parent / row[0])
+        if n == 4:
+            row[1] = ""  # no class: left out
+        return ["Training" if n % 4 else "Testing"]
+
+    write_benchmark(tmp_path / "mine", rewritten(pictures, change))
+    task = yaml.safe_load((tmp_path / "mine/tasks/my_x_rays.yaml").read_text())
+    assert task["split"] == {"kind": "publisher", "val": 0.15}
+    assert task["target"]["values"] == {"": None}
+    assert task["cases"] == 29
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda n, _: ["hold out" if n else "split"],
+            "'hold out' under 'split' is no",
+        ),
+        (lambda n, _: ["train" if n else "split"], "of its 30 cases none is in test"),
+        (lambda n, _: [str(n)] if n == 3 else [], "list.csv:4: has 3 fields, not 2"),
+        (
+            lambda n, _: (
+                [f"p{n % 9}", "test" if n % 2 else "train"]
+                if n
+                else ["patient", "split"]
+            ),
+            "is both in .*, which would leak",
+        ),
+    ],
+)
+def test_cases_that_cannot_be_listed_or_divided(
+    pictures, tmp_path, bench, change, said
+):
+    with pytest.raises(UserError, match=said):
+        write_benchmark(tmp_path / "mine", rewritten(pictures, change))
+    assert not list(tmp_path.glob("*mine*"))
+
+
 def test_without_a_table_the_data_are_synthetic(tmp_path, bench):
     folder = tmp_path / "first"
     weights = tmp_path / "encoder.pt"

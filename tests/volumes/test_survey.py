@@ -63,7 +63,7 @@ def test_a_table_of_pictures(tmp_path):
     found = survey(table(tmp_path, ("image", "target", "split"), rows))
     assert (found.kind, found.dims, found.split) == ("classification", 2, True)
     assert found.classes == ("ill", "well")
-    assert found.fewest == 3
+    assert (found.fewest, found.validated) == (3, False)
     assert found.channels == ("red", "green", "blue")
     assert found.spacing is None
     assert not found.is_ct
@@ -81,6 +81,9 @@ def test_a_table_of_pictures(tmp_path):
         (("image", "label"), "halves", "a label map has whole numbers from 0 to 255"),
         (("image", "label"), "unsaid", "case 3 of the table names no label map"),
         (("image", "target"), "one", "says well of every case: a task needs two classes"),
+        (("image", "target"), "numbers", "names 8 classes for 8 cases: sort them into"),
+        (("image", "label"), "no image", "case 3 of the table names no image"),
+        (("image", "label"), "other", "has 3 dimensions and 2 channels, but 0_t1.nii.gz"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said(tmp_path, head, change, sentence):
@@ -95,6 +98,13 @@ def test_what_cannot_be_used_is_said(tmp_path, head, change, sentence):
         nib.save(half, tmp_path / "1_mask.nii.gz")
     elif change == "unsaid":
         rows[2] = (rows[2][0], "")
+    elif change == "no image":
+        rows[2] = ("", rows[2][1])
+    elif change == "other":
+        other = nib.Nifti1Image(np.zeros((6, 6, 4, 2), np.float32), np.eye(4))
+        nib.save(other, tmp_path / "1_t1.nii.gz")
+    elif change == "numbers":
+        rows = [(image, f"{n}.5") for n, (image, _) in enumerate(rows)]
     elif change == "one":
         rows = [(image, "well") for image, _ in rows]
     with pytest.raises(DataError, match=sentence):

@@ -24,6 +24,15 @@ class LeftOut(Exception):
     """The task leaves out cases with this value."""
 
 
+def is_validation(text: str) -> bool:
+    """Whether a publisher means validation.
+
+    >>> is_validation("Valid")
+    True
+    """
+    return _SIDES.get(text.lower()) == "val"
+
+
 def side_named(text: str, where: str) -> Side | None:
     """Return the side that a publisher means; None for an empty text.
 

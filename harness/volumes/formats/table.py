@@ -43,6 +43,7 @@ class Table:
 
     def __init__(self, root: Path, file: str, columns: Columns, spec: TaskSpec) -> None:
         self.path, self._columns, self._spec = root / file, columns, spec
+        self._root = root.absolute()
         self._beside = PurePosixPath(file).parent
         self._names, self._lines = _read(self.path)
         self._check_columns()
@@ -135,7 +136,10 @@ class Table:
         if not text:
             msg = f"column {column!r} names no file"
             raise NotNamed(msg)
-        return inside(str(self._beside / text), Path(f"{self.path}:{line}"))
+        path = self._beside / text
+        if path.is_relative_to(self._root):  # absolute, and within the folder after all
+            path = path.relative_to(self._root)
+        return inside(str(path), Path(f"{self.path}:{line}"))
 
     def _check_columns(self) -> None:
         """Raise DataError for a column that is named and not there."""
