@@ -257,7 +257,13 @@ def data_ls(args: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-_DETAILS = ("page", "note", "how", "folder", "split")
+_DETAILS = ("note", "how", "folder", "split")
+
+
+def _on_disk(place: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    files = place.rglob("*") if place.is_dir() else [place]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def _row(name: str, spec: TaskSpec, known: _Known) -> dict[str, Any]:
@@ -278,7 +284,9 @@ def _row(name: str, spec: TaskSpec, known: _Known) -> dict[str, Any]:
         dataset = open_dataset(name, spec, known.roots, generator)
     except DataError as error:
         return row | {"state": "missing", "note": str(error)}
-    row["folder"] = str(dataset.root) if dataset.root else None
+    if dataset.root is not None:
+        row["folder"] = str(dataset.root)
+        row["size"] = row["size"] or size(_on_disk(dataset.root))
     row["state"] = "generated" if generator is not None else "present"
     if name not in known.specs:
         return row

@@ -55,7 +55,18 @@ def test_ls_shows_every_task_and_volumes_of_corpora(run, bench):
     code, out, _ = run("data", "ls")
     head, *lines = out.splitlines()
     assert head.split()[:2] == ["task", "state"]
+    assert head.split()[-2:] == ["licence", "page"]
     assert len(lines) == 6
+
+
+def test_ls_says_how_large_what_is_there_is(run, bench):
+    folder = bench.root / "data" / "Task00_Absent"
+    (folder / "imagesTr").mkdir(parents=True)
+    (folder / "imagesTr" / "a.nii").write_bytes(b"0" * 3000)
+    (folder / "dataset.json").write_bytes(b"0" * 1000)
+    _, out, _ = run("data", "ls", "--json")
+    row = next(row for row in json.loads(out) if row["task"] == "absent")
+    assert (row["state"], row["size"]) == ("present", "4 kB")
 
 
 def test_ls_needs_no_benchmark_file(run, bench):
