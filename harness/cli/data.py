@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -132,6 +133,7 @@ def data_check(args: argparse.Namespace) -> Exit:
     spec = known.spec(args.task)
     generator = known.content.generator(spec)
     dataset = open_dataset(args.task, spec, known.roots, generator)
+    dataset = replace(dataset, noted=[])
     cases = list_cases(dataset)
     found = inspect(
         dataset,
@@ -139,10 +141,11 @@ def data_check(args: argparse.Namespace) -> Exit:
         workers=args.workers,
         progress=progress_line("checked", "case"),
     )
-    faults = [each.fault for each in found if each.fault is not None]
+    listed_wrong = [*(dataset.noted or ())]
+    faults = listed_wrong + [each.fault for each in found if each.fault is not None]
     sides: dict[str, str] = {}
     try:
-        if spec.kind != "unlabelled":
+        if spec.kind != "unlabelled" and not listed_wrong:
             parts = split(_task_of(args.task), spec, cases)
             for side in ("train", "val", "test"):
                 sides |= {ref.case_id: side for ref in getattr(parts, side)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,15 @@ from ..schema.task import TaskSpec
 class Dataset:
     """What a format lists and reads cases of.
 
-    root: the folder or file that the format says, None where cases are generated.
+    root: the folder or file that the format says, None where cases are generated; noted:
+    where faults of the listing are collected, in place of an end at the first that counts.
     """
 
     name: str
     spec: TaskSpec
     root: Path | None
     generator: ModuleType | None = None
+    noted: list[str] | None = field(default=None, compare=False)
 
     @property
     def place(self) -> Path:

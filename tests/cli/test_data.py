@@ -2,6 +2,8 @@
 
 import json
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from harness.cli import main
@@ -149,6 +151,29 @@ def test_check_reports_every_case_at_fault(run, bench):
     assert out.endswith("organs: 20 cases read, 2 at fault\n")
     assert "case000003" in out
     assert "case000013" in out
+
+
+def test_check_reads_on_where_the_listing_is_at_fault(run, bench):
+    folder = bench.root / "data" / "scans"
+    folder.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(np.eye(4)[..., None], np.eye(4)), folder / "0.nii")
+    (folder / "1.nii").write_bytes(b"broken")
+    rows = "image,target\n0.nii,0\n1.nii,1\n2.nii,0\n3.nii,7\n"
+    (folder / "cases.csv").write_text(rows)
+    bench.add(
+        "tasks/scans.yaml",
+        "title: s\nkind: classification\nmodality: CT\nchannels: [CT]\ncases: 4\n"
+        "format: {kind: csv, folder: scans}\ntarget: {name: t, classes: [a, b]}\n"
+        "preprocess: {intensity: {kind: percentiles}}\ncrop: {tiny: [8, 8, 8]}\n"
+        "metrics: [auc]\nsource: {page: p, licence: l}\n",
+    )
+    code, out, err = run("data", "check", "scans")
+    assert (code, "Traceback" in err) == (2, False)
+    assert "cases.csv:5: '7' under 'target' is none of the classes a, b." in out
+    assert "2.nii: listed in" in out
+    assert "1.nii: not a readable NIfTI file" in out
+    assert "has 3 of the 4 cases that the task declares" in out
+    assert out.endswith("scans: 2 cases read, 4 at fault\n")
 
 
 def test_check_of_an_unknown_or_absent_task(run):

@@ -24,6 +24,7 @@ from ..faults import gathered
 from ..generated import check_generator
 from ..raw import RawCase
 from .checks import check_case
+from .listing import MISSING
 
 __all__ = [
     "Dataset",
@@ -86,7 +87,9 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     """List the labelled cases, sorted by case id, without reading voxels.
 
     Raises DataError for a listing that cannot be read, files that are missing, ids that
-    occur twice, and a count other than the task declares (fewer need allow_partial).
+    occur twice, and a count other than the task declares (fewer need allow_partial);
+    where the dataset collects faults, they are noted there, and the cases that are left
+    are returned.
     """
     name, spec = dataset.name, dataset.spec
     listed = _format(spec).list_cases(dataset)
@@ -94,23 +97,29 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     ids = [ref.case_id for ref in cases]
     if doubles := sorted({one for one, two in pairwise(ids) if one == two}):
         msg = f"dataset {name!r} lists case {doubles[0]!r} more than once"
-        raise DataError(msg)
+        _refuse(dataset, [msg])
     if faults := [fault for ref in cases if (fault := _target_fault(spec, ref))]:
-        raise gathered(name, faults)
+        _refuse(dataset, faults)
     if len(cases) > spec.cases:
         msg = (
             f"dataset {name!r} has {len(cases)} cases, more than the {spec.cases} that "
             "the task declares: correct 'cases' in the task file"
         )
-        raise DataError(msg)
+        _refuse(dataset, [msg])
     if len(cases) < spec.cases and not (spec.allow_partial and cases):
         msg = (
             f"dataset {name!r} has {len(cases)} of the {spec.cases} cases that the "
             "task declares: complete it"
             + (", or set allow_partial: true to use what is there" if cases else "")
         )
-        raise DataError(msg)
-    return cases
+        _refuse(dataset, [msg])
+    return [ref for ref in cases if MISSING not in (ref.stamp or "").split(",")]
+
+
+def _refuse(dataset: Dataset, faults: list[str]) -> None:
+    if dataset.noted is None:
+        raise gathered(dataset.name, faults)
+    dataset.noted.extend(faults)
 
 
 def _target_fault(spec: TaskSpec, ref: CaseRef) -> str | None:

@@ -22,7 +22,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     assert isinstance(spec.format, CsvFormat)
     table = Table(dataset.place, spec.format.file, spec.format.columns, spec)
     _check_says(table, dataset)
-    stamps = Stamps(dataset.place, table.path, skips=spec.skip_unreadable)
+    stamps = Stamps(dataset, table.path)
     cases = [
         CaseRef(
             row.case_id, row.patient or row.case_id, row.images, row.label, row.target,

@@ -36,7 +36,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
         )
         raise DataError(msg)
     pattern = expression(spec.format.pattern)
-    stamps = Stamps(root, root, skips=spec.skip_unreadable)
+    stamps = Stamps(dataset, root)
     cases = []
     for file in _files(root):
         found = pattern.fullmatch(file)

@@ -9,8 +9,11 @@ from typing import Any
 
 from ...schema.errors import DataError
 from ...schema.task import TaskSpec
+from ..dataset import Dataset
 from ..faults import gathered
 from ..files.stamps import stamp
+
+MISSING = "missing"  # stands for a file in the stamp of a case
 
 
 def read_json(listing: Path, described: str) -> Any:
@@ -68,11 +71,11 @@ def inside(file: str, listing: Path) -> str:
 class Stamps:
     """Stamps files of a dataset, and notes those that cannot be.
 
-    skips: whether files that are there and cannot be read are left for the reader.
+    With skip_unreadable files that are there and cannot be read are left for the reader.
     """
 
-    def __init__(self, root: Path, listing: Path, *, skips: bool = False) -> None:
-        self._root, self._listing, self._skips = root, listing, skips
+    def __init__(self, dataset: Dataset, listing: Path) -> None:
+        self._dataset, self._listing = dataset, listing
         self._faults: list[str] = []
 
     def of(self, files: Sequence[str | None]) -> str:
@@ -82,11 +85,12 @@ class Stamps:
             if file is None:
                 continue
             try:
-                found.append(stamp(self._root / file))
+                found.append(stamp(self._dataset.place / file))
             except FileNotFoundError:
+                found.append(MISSING)
                 self._faults.append(f"{file}: listed in {self._listing} but missing")
             except OSError as error:
-                if self._skips:
+                if self._dataset.spec.skip_unreadable:
                     found.append("unreadable")
                 else:
                     self.note(f"{file}: cannot be read ({error.strerror})")
@@ -97,6 +101,8 @@ class Stamps:
         self._faults.append(fault)
 
     def check(self) -> None:
-        """Raise DataError with all faults that were met."""
-        if self._faults:
-            raise gathered(self._root.name, self._faults)
+        """Raise DataError with all faults that were met, or note them for the dataset."""
+        if self._dataset.noted is not None:
+            self._dataset.noted.extend(self._faults)
+        elif self._faults:
+            raise gathered(self._dataset.place.name, self._faults)

@@ -25,7 +25,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     """Read dataset.json and stamp the files that it lists. Raises DataError."""
     listing = dataset.place / LISTING
     cases: list[CaseRef] = []
-    stamps = Stamps(dataset.place, listing, skips=dataset.spec.skip_unreadable)
+    stamps = Stamps(dataset, listing)
     content = read_json(listing, "an MSD folder")
     for image, label in _training(content, listing):
         name = stem(image)

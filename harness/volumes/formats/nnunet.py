@@ -39,7 +39,7 @@ def list_cases(dataset: Dataset) -> list[CaseRef]:
     content = read_json(listing, "an nnU-Net folder")
     channels = _channels(content, dataset, listing)
     check_values(content, dataset.spec, listing)
-    stamps = Stamps(root, listing, skips=dataset.spec.skip_unreadable)
+    stamps = Stamps(dataset, listing)
     found = _from_json(content, listing) or _from_folders(
         root, content, channels, stamps
     )
