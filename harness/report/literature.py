@@ -5,7 +5,7 @@ A CSV file with a header, one printed number a line; columns may stand in any or
     paper          key of the paper, as docs/sources.md lists it
     place          where it is printed, such as 'Table 2'
     method, task, protocol, label_budget     as in the benchmark file
-    metric         a metric of the task, such as dice
+    metric         a metric of the task, such as dice, or a quantity beside them (BESIDE)
     value          as printed, in the metric's unit (Dice and AUC in [0, 1], HD95 in mm)
     encoder, low, high, sd, note    optional: empty or absent where the paper does not say
 
@@ -15,7 +15,7 @@ Lines that begin with # are comments.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,13 @@ NEEDED = (
     "paper", "place", "method", "task", "protocol", "label_budget", "metric", "value",
 )  # fmt: skip
 OPTIONAL = ("encoder", "low", "high", "sd", "note")
+# What papers print beside scores: no table shows it, but claims may rest on it.
+_ANY = (-float("inf"), float("inf"))
+BESIDE: Mapping[str, tuple[float, float]] = {
+    "intra": (0.0, float("inf")), "inter": (0.0, float("inf")), "mean_dice": (0.0, 1.0),
+    "trainable_params": (0.0, float("inf")), "gain_percent": _ANY, "gain_points": _ANY,
+}  # fmt: skip
+SEVERAL = "several"  # label budgets, that a quantity beside scores may be of
 _NUMBERS = ("value", "low", "high", "sd")
 _BOUNDED = ("value", "low", "high")
 
@@ -91,12 +98,13 @@ def _rows(
         for name in _NUMBERS:
             row[name] = _number(path, number, name, row[name])
         metric = given["metric"]
-        if metric not in NAMES:
-            near = nearest(metric, list(NAMES))
+        if metric not in NAMES and metric not in BESIDE:
+            near = nearest(metric, [*NAMES, *BESIDE])
             msg = f"{path}:{number}: unknown metric {metric!r}.{near}"
             raise UserError(msg)
         _in_range(path, number, metric, row)
-        row["label_budget"] = _budget(path, number, given["label_budget"])
+        if metric not in BESIDE or given["label_budget"] != SEVERAL:
+            row["label_budget"] = _budget(path, number, given["label_budget"])
         yield row
 
 
@@ -114,7 +122,8 @@ def _number(path: Path, line: int, name: str, text: object) -> float | None:
 
 
 def _in_range(path: Path, line: int, metric: str, row: dict[str, object]) -> None:
-    bounds = next(limits for name, limits in RANGES.items() if name == metric)
+    scores = (limits for name, limits in RANGES.items() if name == metric)
+    bounds = BESIDE.get(metric) or next(scores)
     for name in _BOUNDED:
         value = row[name]
         if isinstance(value, float) and not bounds[0] <= value <= bounds[1]:

@@ -45,3 +45,22 @@ def test_claims_and_scores_agree(numbers, paper):
             assert set(row.value) == {value}, claim
             checked += 1
     assert checked >= 10
+
+
+@pytest.mark.parametrize("paper", ["dagman", "dino3d", "transferability"])
+def test_what_claims_print_beside_scores_is_there_too(numbers, paper):
+    """Distances, percentages and parameters: by their values, in their paper's lines."""
+    own = numbers[numbers.paper == paper]
+    printed = {*own.value, *(own.value / 100).round(6)}
+    for claim in read_yaml(PAPERS / "claims" / f"{paper}.yaml").data["claims"]:
+        published = claim.get("published")
+        if isinstance(published, dict):
+            assert set(published.values()) <= printed, claim
+        elif claim.get("unit") == "percent":
+            assert published in printed, claim
+
+
+def test_quantities_beside_scores_may_be_of_several_label_budgets(numbers):
+    several = numbers[numbers.label_budget == "several"]
+    assert set(several.metric) == {"gain_percent"}
+    assert set(numbers[numbers.metric == "intra"].value) == {1.30, 1.15, 1.53, 1.28}

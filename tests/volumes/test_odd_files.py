@@ -295,3 +295,22 @@ def test_one_picture_in_colour_is_three_channels_of_nnunet(tmp_path, make_spec):
     spec = make_spec(1, format=RAW, **{**PAIR, "channels": ["r", "g", "b"]})
     dataset, cases = listed(tmp_path, spec)
     assert read_case(dataset, cases[0]).image.shape == (3, 9, 7)
+
+
+@pytest.mark.parametrize("ending", ["mhd", "nhdr"])
+def test_voxels_in_a_file_of_their_own_are_stamped_and_missed(
+    tmp_path, make_spec, ending
+):
+    made = tmp_path / "made"
+    made.mkdir()
+    path = made / f"a.{ending}"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((4, 5, 6), "u1")), path)
+    (made / "cases.csv").write_text(f"image,label\n{path.name},{path.name}\n")
+    spec = make_spec(1, format=CSV, structures={"x": 1})
+    before = listed(tmp_path, spec)[1][0].stamp
+    voxels = next(each for each in made.iterdir() if "raw" in each.name)
+    voxels.write_bytes(voxels.read_bytes()[:-1] + b"2")
+    assert listed(tmp_path, spec)[1][0].stamp != before
+    voxels.unlink()
+    said = f"{path.name}: {voxels.name}, which holds its voxels, is missing"
+    assert said in fault(tmp_path, spec)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from hashlib import sha256
 from pathlib import Path
 
 _SAMPLES = 16  # blocks of an uncompressed file that enter its stamp
 _SAMPLES_OF_MANY = 2  # of each file of a folder: first and last
 _BLOCK = 4096
+_HEADERS = (".mhd", ".nhdr")
+_DETACHED = re.compile(rb"(?im)^(?:ElementDataFile *=|data ?file:) *(.+)$")
 
 
 def stamp(path: Path) -> str:
@@ -16,7 +19,8 @@ def stamp(path: Path) -> str:
 
     A .gz file ends with the CRC-32 and length of its content: with its size they make
     the stamp. Of other files the size and a hash of sixteen spread blocks of 4 kB are
-    taken, of the files of a folder their names, sizes, first and last blocks. Raises
+    taken, of the files of a folder their names, sizes, first and last blocks. A header
+    whose voxels lie in a file of their own (.mhd, .nhdr) has the stamps of both. Raises
     OSError.
     """
     if path.is_dir():
@@ -30,7 +34,23 @@ def stamp(path: Path) -> str:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - 8))
             return f"{size}:{stream.read(8).hex()}"
-    return _sampled(path, _SAMPLES)
+    voxels = _voxels_of(path) if path.suffix.lower() in _HEADERS else None
+    own = _sampled(path, _SAMPLES)
+    return own if voxels is None else f"{own}+{stamp(voxels)}"
+
+
+def _voxels_of(header: Path) -> Path | None:
+    """Return the one file of voxels that a detached header names, if it names one."""
+    with header.open("rb") as stream:
+        text = stream.read(_BLOCK)
+    named = _DETACHED.search(text)
+    name = named[1].strip().decode(errors="replace") if named else "LOCAL"
+    # a list of files, one per slice, is left to the reader
+    return (
+        None
+        if name.split(" ")[0] in ("LOCAL", "LIST") or "%" in name
+        else (header.parent / name)
+    )
 
 
 def _sampled(path: Path, samples: int) -> str:

@@ -86,9 +86,15 @@ class Stamps:
                 continue
             try:
                 found.append(stamp(self._dataset.place / file))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
                 found.append(MISSING)
-                self._faults.append(f"{file}: listed in {self._listing} but missing")
+                lost = Path(error.filename)
+                if lost == self._dataset.place / file:
+                    self.note(f"{file}: listed in {self._listing} but missing")
+                else:
+                    self.note(
+                        f"{file}: {lost.name}, which holds its voxels, is missing"
+                    )
             except OSError as error:
                 if self._dataset.spec.skip_unreadable:
                     found.append("unreadable")
