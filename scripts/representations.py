@@ -42,12 +42,11 @@ FIGURES: Mapping[str, Sequence[str]] = {
 }
 TABLES: Mapping[str, Sequence[str]] = {
     "reuse": ("reuse-by-method",),
-    "consistency": ("consistency",),
+    "consistency": ("reuse-consistency",),
     "similarity": ("similarity",),
     "maps": ("attention-maps",),
     "components": ("components",),
     "embedding": ("embedding",),
-    "transfer": ("transfer",),
     "scores": ("dice", "gain-dice", "auc"),
 }
 
@@ -132,6 +131,21 @@ def _share(found: Estimate | None) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
+def predictors(results: Path) -> list[str]:
+    """Return what predicts the scores of each task, of the seeds that it is whole in.
+
+    Ranks need every method, so that a task is read for itself.
+    """
+    found = run_of(results).plan.analyses
+    tasks = dict.fromkeys(one.cells[0].task for one in found if one.base == "transfer")
+    lines: list[str] = []
+    for task in tasks:
+        part = Run.of(FILE, results, [f"task={task}"])
+        if part.seeds:
+            lines += [*part.tables(["transfer"]), ""]
+    return lines[:-1] or [NOTHING]
+
+
 @cache
 def run_of(results: Path) -> Run:
     """Read a results folder once, for the blocks and for the pictures."""
@@ -174,6 +188,7 @@ def document(results: Path) -> dict[str, list[str]]:
         "answer": answer(heads), "levels": levels(heads), "reuse by stage": reuse(run),
     }  # fmt: skip
     found = own | {name: run.tables(kinds) for name, kinds in TABLES.items()}
+    found["transfer"] = predictors(results)
     return {"state": [run.state()]} | {
         name: [*shown[name], *lines] for name, lines in found.items()
     }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from harness.matrix import load
 from harness.plan import Plan, make_plan
-from harness.report.catalogue import TABLES, NotShown, Shown, tables
+from harness.report.catalogue import TABLES, NotShown, tables
 from harness.report.evidence import Evidence
 from harness.report.reader import StoreReader
 from harness.report.render import render
@@ -34,13 +33,13 @@ class Run:
     seeds: tuple[int, ...]
 
     @classmethod
-    def of(cls, path: Path, results: Path) -> Run:
-        """Read a benchmark file and what a results folder holds of it.
+    def of(cls, path: Path, results: Path, filters: Sequence[str] = ()) -> Run:
+        """Read a benchmark file, or a part of it, and what a results folder holds.
 
         A seed is whole where all of its cells and analyses are published.
         """
         store = Store(results)
-        plan = make_plan(load(path), store)
+        plan = make_plan(load(path, filters=filters), store)
         done = set(plan.done)
         todo = {cell.seed for cell in plan.cells if cell not in done}
         for analysis in plan.analyses_todo:
@@ -48,7 +47,7 @@ class Run:
             todo |= seeds if len(seeds) == 1 else set()
         whole = tuple(seed for seed in plan.matrix.seeds if seed not in todo)
         if whole:
-            kept = [f"seed={seed}" for seed in whole]
+            kept = [*filters, *(f"seed={seed}" for seed in whole)]
             plan = make_plan(load(path, filters=kept), store)
         return cls(plan, store, whole)
 
@@ -82,15 +81,17 @@ class Run:
     def tables(self, names: Sequence[str]) -> list[str]:
         """Return tables of the report as Markdown, by the names of their files.
 
-        A table of which nothing is published is left out.
+        Of a table that cannot be shown yet the reason is said.
         """
         lines: list[str] = []
         for name in names if self.plan.done else ():
             kind = name if name in TABLES else name.rpartition("-")[0]
-            found: dict[str, Shown | NotShown] = {}
-            with suppress(UserError):
-                found = dict(tables(self.evidence, kind))
-            table = found.get(name)
-            if table is not None and not isinstance(table, NotShown):
+            try:
+                table = dict(tables(self.evidence, kind)).get(name)
+            except UserError as error:
+                table = NotShown(name, str(error))
+            if isinstance(table, NotShown):
+                lines += [f"Not shown yet, table `{name}`: {table.reason}.", ""]
+            elif table is not None:
                 lines += [*render(table, "md").rstrip().splitlines(), ""]
         return lines[:-1] or [NOTHING]

@@ -18,7 +18,7 @@ from ..attention_maps import AUC, FILE, KIND, Looking, looking
 from ..findings import Findings
 from ..table import budget_order
 from .drawing import Drawing, NothingToDraw, Sketch
-from .style import MUTED, PLANES, bare, panels
+from .style import MUTED, PLANES, bare, fit_rows, panels
 
 _CASES = 2
 _ALPHA = 0.55
@@ -79,7 +79,7 @@ def _maps(
             values = found.arrays[f"{state}.{number}_{axis}"].astype(np.float64)
             said = f"{head}{values.min():.2f} to {values.max():.2f}"
             _draw(panel, image, mask, said, np.rot90(values, k=turns))
-    _fit_rows(figure, axes[::across])
+    fit_rows(figure, axes[::across], width=1.6, above=0.3)
     _bar(figure, axes)
     synthetic = findings.scope.tasks[task].synthetic
     whose = "Generated images." if synthetic else "These are images of patients."
@@ -150,14 +150,6 @@ def _draw(
     if mask is not None and mask.any():
         axes.contour(mask, levels=[0.5], colors="#e34948", linewidths=0.8)
     bare(axes, title)
-
-
-def _fit_rows(figure: Any, first: Sequence[Any]) -> None:
-    """Give each row the height of its slice, with room for what stands above it."""
-    slices = [axes.get_images()[0].get_array().shape for axes in first]
-    heights = [1.6 * shape[0] / shape[1] + 0.3 for shape in slices]
-    first[0].get_gridspec().set_height_ratios(heights)
-    figure.set_size_inches(figure.get_size_inches()[0], sum(heights) + 0.3)
 
 
 def _bar(figure: Any, axes: Sequence[Any]) -> None:

@@ -140,6 +140,20 @@ def panels(
     return figure, axes[:count]
 
 
+def fit_rows(
+    figure: Figure, first: Sequence[Any], *, width: float, above: float
+) -> None:
+    """Give each row of pictures the height of its first one, so that there are no gaps.
+
+    first: the first axes of each row, with its picture; width: of a picture; above: room
+    for a title, both in inches.
+    """
+    shapes = [axes.get_images()[0].get_array().shape for axes in first]
+    heights = [width * shape[0] / shape[1] + above for shape in shapes]
+    first[0].get_gridspec().set_height_ratios(heights)
+    figure.set_size_inches(figure.get_size_inches()[0], sum(heights) + 0.3)
+
+
 def bare(axes: Any, title: str) -> None:
     """Leave nothing round a picture but its title."""
     axes.set(xticks=[], yticks=[])

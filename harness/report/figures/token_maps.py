@@ -14,7 +14,7 @@ import pandas as pd
 from ..findings import Findings
 from .drawing import Drawing, NothingToDraw, Sketch
 from .first_runs import by_task, first_runs
-from .style import MUTED, PLANES, bare, panels
+from .style import MUTED, PLANES, bare, fit_rows, panels
 
 KIND = "pca"
 _VOLUMES = 2
@@ -55,6 +55,7 @@ def _maps(findings: Findings, analysis: str, task: str, how: str, name: str) -> 
                 colours = _slice(one.arrays[how][number], axis if plane else None)
                 title = findings.looks[one.pair].label if not row else ""
                 _draw(panel, colours, title, picture.shape)
+    fit_rows(figure, axes[::across], width=1.25, above=0.12)
     synthetic = findings.scope.tasks[task].synthetic
     whose = "Generated images." if synthetic else "These are images of patients."
     grids = {"x".join(map(str, one.arrays[how].shape[1:-1])) for one in shown}
