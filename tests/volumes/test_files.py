@@ -144,7 +144,7 @@ def test_truncated_itk_files(tmp_path, ending):
     path = tmp_path / f"a{ending}"
     write_itk(path, np.random.default_rng(0).normal(size=(12, 11, 10)))
     path.write_bytes(path.read_bytes()[:-4000])
-    assert fault(path, path.name).startswith(f"{path.name}: not a readable file")
+    assert fault(path, path.name).startswith(f"{path.name}: the file is truncated")
     path.write_bytes(b"nothing")
     assert str(tmp_path) not in fault(path, path.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 
 import nibabel as nib
@@ -18,7 +17,7 @@ from harness.volumes.files.drawn import read_drawn
 from harness.volumes.formats import read_case
 
 from .ellipsoid import VOLUME, Series
-from .listed import CSV, NPZ, PAIR, RAW, classed, fault, listed, picture, write_npz
+from .listed import CSV, fault, listed
 from .test_drawn import rings, write_rtstruct, write_seg
 
 
@@ -200,101 +199,9 @@ def test_sixteen_bits_of_colour_stay(tmp_path, ending):
 def test_why_an_itk_file_is_not_whole(tmp_path):
     path = tmp_path / "a.nrrd"
     noise = np.random.default_rng(0).normal(size=(9, 9, 9))
-    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise), path, True)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise), path)
     path.write_bytes(path.read_bytes()[:-200])
     assert "it may be truncated ([nrrd]" in refused(path)
-
-
-@pytest.mark.parametrize(
-    ("labels", "said"),
-    [
-        (np.full((5, 1), 0.5), "train label 0 is 0.5, not the whole number of a class"),
-        (np.array([[0], [1], [np.nan], [0], [1]]), "train label 2 is nan, not the"),
-        (np.array([["a"]] * 5), "train label 0 is a, not the whole number"),
-        (np.zeros((4, 1), np.uint8), "has 5 train images, but 4 train labels"),
-        (np.uint8(1), "has 5 train images, but 1 train labels"),
-    ],
-)
-def test_labels_of_a_medmnist_file(tmp_path, make_spec, labels, said):
-    write_npz(tmp_path, train_labels=labels)
-    assert said in fault(tmp_path, classed(make_spec, 10, NPZ))
-
-
-def test_medmnist_images_of_another_kind_are_one_sentence(tmp_path, make_spec):
-    cube = {"dims": 3, "crop": {"tiny": [8, 8, 8]}}
-    write_npz(tmp_path, (28, 28, 3))
-    said = fault(tmp_path, classed(make_spec, 10, NPZ, **cube))
-    assert said.startswith(
-        "made.npz, train images: are 28 x 28 in colour: set 'dims: 2'"
-    )
-    write_npz(tmp_path, (1, 9, 9, 9))
-    said = fault(tmp_path, classed(make_spec, 10, NPZ, **cube))
-    assert said.startswith("made.npz, train images: has 4 dimensions (1, 9, 9, 9)")
-    write_npz(tmp_path, train_labels=np.ones((5, 1), np.float32))  # whole, if floats
-    _, cases = listed(tmp_path, classed(make_spec, 10, NPZ))
-    assert [ref.target for ref in cases if ref.side == "train"] == [1] * 5
-
-
-def test_tables_with_bars_open_quotes_and_lines_without_a_patient(
-    table, make_spec, tmp_path
-):
-    root = table("image|target|patient\npng/0.png|0|a\npng/1.png|1|b\n")
-    assert len(listed(root, classed(make_spec, 2, CSV))[1]) == 2
-    root = table('image,target\n"png/0.png,0\npng/1.png,1\n')
-    assert "not a table (unexpected end of data)" in fault(
-        root, classed(make_spec, 2, CSV, allow_partial=True)
-    )
-    root = table("image,target,patient\npng/0.png,0,a\npng/1.png,1,\n")
-    assert "cases.csv:3: names no patient under 'patient', as other lines do" in fault(
-        root, classed(make_spec, 2, CSV)
-    )
-    root = table("image,target,patient\npng/0.png,0,\npng/1.png,1,\n")
-    _, cases = listed(root, classed(make_spec, 2, CSV))
-    assert [ref.group_id for ref in cases] == ["png_0", "png_1"]
-    root = table("image,target\npng/0.png,inf\npng/1.png,1\n")
-    target = {"name": "age", "classes": ["low", "high"], "edges": [3], "ordinal": True}
-    assert "'inf' under 'target' is none of the classes" in fault(
-        root, classed(make_spec, 2, CSV, target=target)
-    )
-
-
-def test_an_nnunet_folder_as_file_managers_and_others_leave_it(
-    raw_folder, make_spec, tmp_path
-):
-    root, made = tmp_path, tmp_path / "made"
-    (made / "imagesTr" / "._a_0000.png").write_bytes(b"x")
-    about = json.loads((made / "dataset.json").read_text())
-    about["file_ending"] = "png"
-    (made / "dataset.json").write_text(json.dumps(about), encoding="utf-8-sig")
-    count = len(list((made / "labelsTr").iterdir()))
-    assert len(listed(root, make_spec(count, format=RAW, **PAIR))[1]) == count
-    about["labels"] = {"background": 0, "all": 2}
-    (made / "dataset.json").write_text(json.dumps(about))
-    assert "calls the label 2 'all', whose value is 1 in the task file" in fault(
-        root, make_spec(count, format=RAW, **PAIR)
-    )
-    about["labels"] = {"background": 0, "all": [1, 2]}
-    (made / "dataset.json").write_text(json.dumps(about))
-    for name in ("imagesTs", "labelsTs"):
-        (made / name).mkdir()
-    for name in ("imagesTs/b_0000.png", "imagesTs/b_0001.png", "labelsTs/b.png"):
-        picture(made / name, 1)
-    picture(made / "labelsTr" / "lost.png", 1)
-    said = fault(root, make_spec(count, format=RAW, allow_partial=True, **PAIR))
-    assert "imagesTs: case 'b' is in imagesTr, too" in said
-    assert "labelsTr/lost.png: has no image imagesTr/lost_0000.png" in said
-
-
-def test_one_picture_in_colour_is_three_channels_of_nnunet(tmp_path, make_spec):
-    made = tmp_path / "made"
-    picture(made / "imagesTr" / "a_0000.png", colour=True)
-    picture(made / "labelsTr" / "a.png", 1)
-    (made / "dataset.json").write_text(
-        json.dumps({"channel_names": dict(enumerate("RGB")), "file_ending": ".png"})
-    )
-    spec = make_spec(1, format=RAW, **{**PAIR, "channels": ["r", "g", "b"]})
-    dataset, cases = listed(tmp_path, spec)
-    assert read_case(dataset, cases[0]).image.shape == (3, 9, 7)
 
 
 @pytest.mark.parametrize("ending", ["mhd", "nhdr"])
@@ -314,3 +221,30 @@ def test_voxels_in_a_file_of_their_own_are_stamped_and_missed(
     voxels.unlink()
     said = f"{path.name}: {voxels.name}, which holds its voxels, is missing"
     assert said in fault(tmp_path, spec)
+
+
+@pytest.mark.parametrize("ending", ["mha", "mhd", "nrrd", "nhdr"])
+def test_flipped_bits_of_compressed_voxels_are_found(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    values = np.random.default_rng(0).integers(0, 50, (9, 9, 9), np.int16)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), path, True)
+    np.testing.assert_array_equal(read_file(path, "a").voxels.T, values)
+    packed = next((each for each in tmp_path.iterdir() if each != path), path)
+    whole = packed.read_bytes()
+    for at in range(400, len(whole) - 12, 97):
+        packed.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        assert "a: " in refused(path, "a")
+    packed.write_bytes(whole[:-40])
+    assert refused(path, "a") == "a: the file is truncated; copy or download it again"
+
+
+def test_names_that_do_not_say_how_a_nifti_file_is_packed(tmp_path):
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.int16), np.eye(4))
+    nib.save(image, tmp_path / "a.nii")
+    nib.save(image, tmp_path / "b.nii.gz")
+    (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").rename(tmp_path / "b.nii")
+    assert refused(tmp_path / "a.nii.gz", "a").startswith("a: is not gzipped, though")
+    assert refused(tmp_path / "b.nii", "b") == "b: is gzipped: rename it to .nii.gz"
+    (tmp_path / "b.nii").write_bytes(b"")
+    assert refused(tmp_path / "b.nii", "b").startswith("b: the file is empty")

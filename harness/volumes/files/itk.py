@@ -6,6 +6,8 @@ coordinates change sign. An image of two axes comes as rows and columns.
 
 from __future__ import annotations
 
+import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,12 @@ import numpy.typing as npt
 
 from ...schema.errors import DataError
 from . import Stored
+from .stamps import voxels_of
+
+_LONGEST = 1 << 20  # bytes of a header
+# A header ends with its last field (MetaImage) or with an empty line (NRRD).
+_END = re.compile(rb"(?:^|\n)ElementDataFile *=[^\n]*(?:\n|\Z)|\n\r?\n|\Z")
+_PACKED = re.compile(rb"(?im)^(?:CompressedData *= *True|encoding: *gz)")
 
 
 def read(path: Path, name: str) -> Stored:
@@ -20,6 +28,7 @@ def read(path: Path, name: str) -> Stored:
     import SimpleITK
 
     SimpleITK.ProcessObject.GlobalWarningDisplayOff()
+    _check_packed(path, name)
     try:
         image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
@@ -41,6 +50,26 @@ def read(path: Path, name: str) -> Stored:
         raise DataError(msg)
     voxels = array.transpose(2, 1, 0, *range(3, array.ndim))
     return Stored(voxels, affine_of(image))
+
+
+def _check_packed(path: Path, name: str) -> None:
+    """Raise DataError where compressed voxels are damaged: ITK passes over checksums."""
+    content = path.read_bytes()
+    head = _END.search(content, 0, _LONGEST)
+    if head is None or not _PACKED.search(content, 0, head.end()):
+        return
+    apart = voxels_of(path)
+    if apart is not None and not apart.exists():
+        return  # ITK says so
+    stream = zlib.decompressobj(wbits=47)  # of zlib (MetaImage) and of gzip (NRRD)
+    try:
+        stream.decompress(apart.read_bytes() if apart else content[head.end() :])
+    except zlib.error as error:
+        msg = f"{name}: its compressed voxels are damaged ({error}); download it again"
+        raise DataError(msg) from None
+    if not stream.eof:
+        msg = f"{name}: the file is truncated; copy or download it again"
+        raise DataError(msg)
 
 
 def affine_of(image: object) -> npt.NDArray[np.float64]:

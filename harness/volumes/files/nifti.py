@@ -35,6 +35,7 @@ def read(path: Path, name: str) -> Stored:
     """
     try:
         content = path.read_bytes()
+        _check_start(content, path, name)
         if path.name.lower().endswith(".gz"):
             content = gzip.decompress(content)
         kind = nib.Nifti2Image if content[:4] in _NIFTI2 else nib.Nifti1Image
@@ -52,6 +53,32 @@ def read(path: Path, name: str) -> Stored:
         msg = f"{name}: holds values of type {voxels.dtype}, not plain numbers"
         raise DataError(msg)
     return Stored(voxels, affine)
+
+
+def _check_start(content: bytes, path: Path, name: str) -> None:
+    """Raise DataError for a file that is empty or not packed as its name says."""
+    packed = content[:2] == b"\x1f\x8b"
+    if not content:
+        msg = f"{name}: the file is empty, truncated; copy or download it again"
+    elif packed != path.name.lower().endswith(".gz") and (packed or _plain(content)):
+        told = (
+            "is gzipped: rename it to .nii.gz"
+            if packed
+            else ("is not gzipped, though its name ends in .gz: rename it")
+        )
+        msg = f"{name}: {told}"
+    else:
+        return
+    raise DataError(msg)
+
+
+def _plain(content: bytes) -> bool:
+    """Whether bytes begin as a NIfTI header does, with its own length."""
+    return content[:4] in (
+        (348).to_bytes(4, "little"),
+        (348).to_bytes(4, "big"),
+        *_NIFTI2,
+    )
 
 
 _NIFTI2 = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))

@@ -34,13 +34,15 @@ def stamp(path: Path) -> str:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - 8))
             return f"{size}:{stream.read(8).hex()}"
-    voxels = _voxels_of(path) if path.suffix.lower() in _HEADERS else None
+    voxels = voxels_of(path)
     own = _sampled(path, _SAMPLES)
     return own if voxels is None else f"{own}+{stamp(voxels)}"
 
 
-def _voxels_of(header: Path) -> Path | None:
-    """Return the one file of voxels that a detached header names, if it names one."""
+def voxels_of(header: Path) -> Path | None:
+    """Return the one file of voxels that a detached header names, if it is such a one."""
+    if header.suffix.lower() not in _HEADERS:
+        return None
     with header.open("rb") as stream:
         text = stream.read(_BLOCK)
     named = _DETACHED.search(text)
