@@ -191,5 +191,5 @@ def test_unreadable_files_of_a_corpus_are_refused_or_listed_and_left_out(
     assert code == 0, err
     assert "pictures@pictures: left out: 07.png: not a readable picture" in err
     code, out, _ = user.harness("data", "check", "pictures@pictures")
-    assert code == 1
+    assert code == 2
     assert out.splitlines()[0].startswith("07.png: not a readable picture")

@@ -88,7 +88,7 @@ def test_a_series_at_fault_is_one_sentence(user, scans, spoil, said):
     assert said in found
     before = user.tree()
     code, out, err = user.harness("data", "check", "scans")
-    assert (code, user.tree()) == (1, before), err
+    assert (code, user.tree()) == (2, before), err
     fault, *_, last = out.splitlines()
     assert said in fault
     assert last == "scans: 4 cases read, 1 at fault"
