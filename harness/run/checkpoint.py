@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,9 +55,16 @@ def load_weights(module: nn.Module, path: Path, expected: Mapping[str, Tensor]) 
     """Load the tensors `expected` of `module` (its state, or a part of it) from `path`.
 
     Raises DataError with the share that fits where one is missing or has another shape,
-    or where the file holds a tensor that is not expected.
+    or where the file holds a tensor that is not expected, and for a damaged file.
     """
-    have = load_file(path)
+    try:
+        have = load_file(path)
+    except SafetensorError as error:
+        msg = (
+            f"{path} is damaged, its weights cannot be read ({error}): harness verify "
+            "--set-aside has it made again"
+        )
+        raise DataError(msg) from error
     fits = {n for n in expected if n in have and have[n].shape == expected[n].shape}
     faults = [
         f"{n} is missing or has another shape" for n in sorted(expected.keys() - fits)
