@@ -68,7 +68,7 @@ class Session:
 
 def test_too_few_samples_are_counted_and_the_others_go_on(tmp_path, capsys):
     user = Session(tmp_path, capsys, test=3)
-    code, _, _ = user.run(
+    code, _, err = user.run(
         reuse="samples: 4, batch: 4", transfer="samples: 4", pca="samples: 4",
         embedding="samples: 4, planes: [tsne]", attention="samples: 2",
     )  # fmt: skip
@@ -77,14 +77,13 @@ def test_too_few_samples_are_counted_and_the_others_go_on(tmp_path, capsys):
         "reuse": "failed", "transfer": "failed", "pca": "failed",
         "embedding": "failed", "attention": "done",
     }  # fmt: skip
-    for name, said in {
-        "reuse": "the 3 test cases of phantom_organs give 3 crops, and CKA takes 4 or more",
-        "transfer": "the 3 test cases of phantom_organs give 3 crops, and 4 or more",
-        "pca": "phantom_organs has 3 test cases, and components of tokens",
-        "embedding": "the test cases of phantom_organs give 3 crops, and 4 or more",
-    }.items():
-        _, out, _ = user.harness("why", name)
-        assert said in out
+    for said in (
+        "the 3 test cases of phantom_organs give 3 crops, and CKA takes 4 or more",
+        "the 3 test cases of phantom_organs give 3 crops, and 4 or more have a spectrum",
+        "phantom_organs has 3 test cases, and components of tokens",
+        "the test cases of phantom_organs give 3 crops, and 4 or more can be drawn",
+    ):
+        assert said in err
     code, out, _ = user.harness("report", "--table", "attention")
     assert code == 0
     assert "before fine-tuning" in out
@@ -95,7 +94,6 @@ def test_too_few_samples_are_counted_and_the_others_go_on(tmp_path, capsys):
     code, _, err = user.run(attention="samples: 1")
     assert code == 1
     assert f"{file} is damaged, its weights cannot be read" in err
-    assert user.states() == {"attention": "failed"}
 
 
 def test_features_that_are_constant_are_said(tmp_path, capsys, monkeypatch):
@@ -106,7 +104,7 @@ def test_features_that_are_constant_are_said(tmp_path, capsys, monkeypatch):
             f"harness.run.represent.{name}.batches",
             lambda *args: iter([torch.zeros(len(args[2]), 1, *args[3])]),
         )
-    code, _, _ = user.run(
+    code, _, err = user.run(
         reuse="samples: 4, batch: 4", pca="samples: 4", attention="samples: 2",
         embedding="samples: 4, planes: [tsne]",
     )  # fmt: skip
@@ -114,13 +112,8 @@ def test_features_that_are_constant_are_said(tmp_path, capsys, monkeypatch):
     assert user.states() == {
         "reuse": "done", "pca": "failed", "attention": "done", "embedding": "failed",
     }  # fmt: skip
-    _, out, _ = user.harness("why", "embedding")
-    assert "gives the same vector for all 4 crops of phantom_organs" in out
-    code, out, _ = user.harness("report", "--table", "reuse")
-    assert code == 0
-    assert [
-        line.split()[1] for line in out.splitlines() if line.startswith("stem ")
-    ] == ["-"]
+    assert "gives the same vector for all 4 crops of phantom_organs" in err
+    assert "gives the same token everywhere on phantom_organs" in err
 
 
 @pytest.mark.parametrize(
