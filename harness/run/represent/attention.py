@@ -10,7 +10,8 @@ import torch
 from ...schema.errors import DataError
 from ..measured import Measured, write_features
 from ..node import Node
-from .heads import LEAST_KEYS, AttentionSpread, layers_of, watching
+from .explicit_attention import layers_of
+from .heads import LEAST_KEYS, AttentionSpread, watching
 from .networks import after, batches, before, choose_crops, settings_of, shape_of
 
 
@@ -24,16 +25,20 @@ def analyse(node: Node) -> None:
     data = node.data()
     ids = data.check(node.where["cases"]["test"])
     crops = choose_crops(data, ids, sides, settings.samples)
-    spacing = data.cached.spacing(data.cached.index_of(crops[0].case_id))
+    spacings = [
+        data.cached.spacing(data.cached.index_of(crop.case_id)) for crop in crops
+    ]
     rows: list[Measured] = []
     arrays: dict[str, Any] = {}
     for state, network in (("before", before(node)), ("after", after(node))):
         if not layers_of(network.encoder):
             msg = f"a {network.encoder.settings.kind} has no attention to look at"
             raise DataError(msg)
-        spread = AttentionSpread(spacing)
+        spread, seen = AttentionSpread(()), 0
         with watching(network.encoder, spread, sides):
             for x in batches(node, data, crops, sides, settings.batch):
+                spread.spacing = spacings[seen : seen + len(x)]
+                seen += len(x)
                 network.features(x)
         rows += [row._replace(layer=f"{state}.{row.layer}") for row in spread.rows()]
         stages, of_batches = spread.by_batch()

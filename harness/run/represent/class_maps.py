@@ -15,7 +15,7 @@ from ...nn.features import Encoder
 from ...nn.transformer import Attention
 from ...schema.errors import DataError
 from ..networks import Adapted
-from .heads import layers_of, of_all
+from .explicit_attention import layers_of, of_all
 
 _MODES = {2: "bilinear", 3: "trilinear"}
 

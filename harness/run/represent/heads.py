@@ -3,113 +3,38 @@
 For a query q and the probabilities A(q, k) of its keys:
 
     entropy   H(q) = -Σ_k A(q, k) log A(q, k), in nats, and as a share of log(keys)
-    distance  d(q) = Σ_k A(q, k) |place(q) - place(k)|, in tokens and in mm
+    distance  d(q) = Σ_k A(q, k) |place(q) - place(k)|, in tokens, in mm, and as a share of
+              the window's diagonal
 
 averaged over queries, windows and samples for each head. Keys that a window's shift put
-on the other side of the grid, and padding, are no keys of a query. Heads that look alike
-have little spread between them; the histogram of d(q) over all heads and queries of a
-stage says the same in one number. Attention is read through an explicit path, which
-gives the same output as the one that trains.
+on the other side of the grid, and padding, are no keys of a query; what a network gives
+to padding is taken off and the rest sums to 1. Heads that look alike have little spread
+between them; the histogram of d(q) over all heads and queries of a stage, in equal parts
+of the diagonal, says the same in one number.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...nn.swin import WindowAttention
+from ...nn.features import Encoder
 from ...nn.transformer import Attention
-from ...nn.windows import cut, fit_window, put_back, shift_masks
 from ..measured import Measured
-from .layers import encoder_layers
+from .explicit_attention import Attended, layers_of, of_all, of_windows
 
 BINS = 20  # of the histogram of distances, METHODS 4.9
 LEAST_KEYS = 8  # per query: with fewer, entropy has no room to differ (METHODS 2.13)
-
-
-@dataclass(frozen=True)
-class Attended:
-    """The attention of one layer on one batch.
-
-    probabilities: (W, H, n, n), W windows (samples, where attention is global), H heads,
-    n queries by n keys; allowed: bool (W, n, n), whether a key is one of a query's;
-    places: (W, n, dims), where a token lies, in tokens; counts: bool (W, n), whether a
-    query counts (no padding, no class token); output: what the layer puts out.
-    """
-
-    probabilities: Tensor
-    allowed: Tensor
-    places: Tensor
-    counts: Tensor
-    output: Tensor
-
-
-def of_windows(layer: WindowAttention, x: Tensor, *, shifted: bool) -> Attended:
-    """Compute a Swin layer's attention explicitly. x: (B, *grid, C)."""
-    grid = tuple(x.shape[1:-1])
-    window, shift = fit_window(grid, layer.window)
-    kind, masks = None, None
-    if shifted and any(shift):
-        kind, masks = shift_masks(grid, window, shift, x.device)
-    else:
-        shift = (0,) * len(grid)
-    windows = cut(x, window, shift)
-    count, n, c = windows.shape
-    qkv = layer.qkv(windows).view(count, n, 3, layer.heads, c // layer.heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + layer.bias(window, n)
-    per_sample = count // len(x)
-    allowed = torch.ones(per_sample, n, n, dtype=torch.bool, device=x.device)
-    if kind is not None and masks is not None:
-        allowed &= masks[kind] == 0
-        scores = scores + masks[kind].repeat(len(x), 1, 1)[:, None]
-    probabilities = scores.softmax(dim=-1)
-    mixed = (probabilities @ v).transpose(1, 2).flatten(2)
-    axes = [torch.arange(side, device=x.device) for side in grid]
-    where = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)[None].float()
-    places = cut(where, window, shift)
-    real = cut(torch.ones(1, *grid, 1, device=x.device), window, shift)[..., 0] > 0
-    return Attended(
-        probabilities,
-        allowed.repeat(len(x), 1, 1),
-        places.repeat(len(x), 1, 1),
-        real.repeat(len(x), 1),
-        put_back(layer.out(mixed), window, shift, grid),
-    )
-
-
-def of_all(layer: Attention, x: Tensor, grid: Sequence[int]) -> Attended:
-    """Compute a layer of global attention explicitly. x: (B, 1 + N, C), class token first.
-
-    The class token is a key like any other for entropy, but has no place: it is left out
-    of distances, and is no query.
-    """
-    b, n, c = x.shape
-    qkv = layer.qkv(x).view(b, n, 3, layer.heads, c // layer.heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    probabilities = scores.softmax(dim=-1)
-    output = layer.out((probabilities @ v).transpose(1, 2).reshape(b, n, c))
-    axes = [torch.arange(side, device=x.device) for side in grid]
-    where = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    where = where.reshape(1, -1, len(grid)).float()
-    nowhere = torch.full((1, 1, len(grid)), math.nan, device=x.device)
-    counts = torch.ones(b, n, dtype=torch.bool, device=x.device)
-    counts[:, 0] = False
-    return Attended(
-        probabilities,
-        torch.ones(b, n, n, dtype=torch.bool, device=x.device),
-        torch.cat([nowhere, where], dim=1).repeat(b, 1, 1),
-        counts,
-        output,
-    )
+_AT_ONCE = 2**24  # probabilities in double precision, 128 MiB (chosen here)
 
 
 @dataclass
@@ -120,93 +45,106 @@ class HeadSums:
     share: Tensor
     tokens: Tensor
     mm: Tensor
-    histogram: Tensor  # (H, BINS) of distances in tokens, as counts
-    queries: int = 0
-    keys: int = 0
-    longest: float = 0.0
+    reach: Tensor
+    histogram: Tensor  # (H, BINS) of distances as shares of the diagonal, as counts
+    queries: int
+
+    def __add__(self, other: HeadSums) -> HeadSums:
+        """Return the sums over the queries of both."""
+        mine, theirs = vars(self), vars(other)
+        return HeadSums(**{name: mine[name] + theirs[name] for name in mine})
 
     def means(self) -> dict[str, Tensor]:
         """Return the mean over queries of each head (H,), by quantity."""
-        return _means([self])
+        return {
+            quantity: getattr(self, name) / self.queries
+            for quantity, name in _QUANTITIES.items()
+        }
 
 
-def _means(parts: Sequence[HeadSums]) -> dict[str, Tensor]:
-    """Return the mean over queries of each head of a layer, over batches."""
-    queries = sum(part.queries for part in parts)
-    names = {
-        "attention_entropy": "entropy", "attention_entropy_share": "share",
-        "attention_distance_tokens": "tokens", "attention_distance_mm": "mm",
-    }  # fmt: skip
-    return {
-        quantity: torch.stack([getattr(part, name) for part in parts]).sum(0) / queries
-        for quantity, name in names.items()
-    }
+_QUANTITIES = {
+    "attention_entropy": "entropy", "attention_entropy_share": "share",
+    "attention_distance_tokens": "tokens", "attention_distance_mm": "mm",
+    "attention_distance_share": "reach",
+}  # fmt: skip
 
 
-def spread_of(seen: Attended, scale: Sequence[float]) -> HeadSums:
+def spread_of(seen: Attended, scale: Sequence[float], least: int = 1) -> HeadSums:
     """Sum entropies and distances over the queries of a batch.
 
-    scale: mm between neighbouring tokens, per axis.
+    scale: mm between neighbouring tokens, per axis; least: queries with fewer keys do not
+    count. Windows are taken a few at a time, in double precision.
     """
-    p = torch.where(seen.allowed[:, None], seen.probabilities, 0.0).double()
-    counts = seen.counts[:, None, :].double()  # (W, 1, n)
-    keys = seen.allowed.sum(dim=-1).clamp(min=2)[:, None].double()
+    windows, heads, n, _ = seen.probabilities.shape
+    step = max(1, _AT_ONCE // (heads * n * n))
+    parts = [
+        _spread_of(seen, slice(first, first + step), scale, least)
+        for first in range(0, windows, step)
+    ]
+    return reduce(HeadSums.__add__, parts)
+
+
+def _spread_of(
+    seen: Attended, part: slice, scale: Sequence[float], least: int
+) -> HeadSums:
+    allowed, places = seen.allowed[part], seen.places[part].double()
+    p = torch.where(allowed[:, None], seen.probabilities[part], 0.0).double()
+    p = p / p.sum(dim=-1, keepdim=True).clamp(min=1e-30)
+    keys = allowed.sum(dim=-1)  # (W, n)
+    counted = seen.counts[part] & (keys >= least)
     entropy = -torch.special.xlogy(p, p).sum(dim=-1)  # (W, H, n)
-    tokens, placed = _distances(p, seen.places.double(), None)
-    mm, _ = _distances(p, seen.places.double(), torch.tensor(list(scale)).double())
-    heads = p.shape[1]
-    longest = float(placed.amax() if placed.numel() else torch.zeros(()))
-    bins = (tokens / max(longest, 1e-12) * BINS).long().clamp(0, BINS - 1)
+    share = entropy / keys.clamp(min=2).double().log()[:, None]
+    tokens = _distances(p, places)
+    mm = _distances(p, places * places.new_tensor(list(scale)))
+    reach = tokens / max(seen.longest, 1e-12)
+    heads, weight = p.shape[1], counted[:, None].double()  # (W, 1, n)
+    bins = (reach * BINS).long().clamp(0, BINS - 1).movedim(1, 0).flatten(1)
     histogram = torch.zeros(heads, BINS, dtype=torch.float64, device=p.device)
-    weight = counts.expand_as(tokens)
-    for head in range(heads):
-        histogram[head].scatter_add_(
-            0, bins[:, head].flatten(), weight[:, head].flatten()
-        )
+    histogram.scatter_add_(1, bins, counted.double().flatten().expand(heads, -1))
 
     def summed(values: Tensor) -> Tensor:
-        return (values * counts).sum(dim=(0, 2)).cpu()
+        return (values * weight).sum(dim=(0, 2)).cpu()
 
     return HeadSums(
-        summed(entropy),
-        summed(entropy / keys.log()),
-        summed(tokens),
-        summed(mm),
-        histogram.cpu(),
-        queries=int(seen.counts.sum()),
-        keys=int(seen.allowed.sum(dim=-1).max()),
-        longest=longest,
-    )
+        summed(entropy), summed(share), summed(tokens), summed(mm), summed(reach),
+        histogram.cpu(), queries=int(counted.sum()),
+    )  # fmt: skip
 
 
-def _distances(
-    p: Tensor, places: Tensor, scale: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return Σ_k A |q - k| (W, H, n), over keys that have a place, and all |q - k|."""
-    if scale is not None:
-        places = places * scale.to(places)
-    apart = torch.cdist(places.nan_to_num(), places.nan_to_num())
+def _distances(p: Tensor, places: Tensor) -> Tensor:
+    """Return Σ_k A |q - k| (W, H, n), over keys that have a place."""
     has_place = ~places.isnan().any(dim=-1)
-    apart = torch.where(has_place[:, None] & has_place[:, :, None], apart, 0.0)
+    places = places.nan_to_num()
+    # Not by a product of matrices, which loses the small ones among large places.
+    apart = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
     seen = p * has_place[:, None, None]
-    norm = seen.sum(dim=-1).clamp(min=1e-12)
-    return (seen * apart[:, None]).sum(dim=-1) / norm, apart
+    norm = seen.sum(dim=-1).clamp(min=1e-30)
+    return (seen * apart[:, None]).sum(dim=-1) / norm
 
 
 @dataclass
 class AttentionSpread:
     """Running sums of every attention layer of an encoder, filled by `watching`.
 
-    spacing: mm per voxel along each axis of the network's grid.
+    spacing: mm per voxel along each axis of the network's grid, of all images; or one such
+    row for each image of the next pass.
     """
 
-    spacing: Sequence[float]
+    spacing: Sequence[float] | Sequence[Sequence[float]]
     layers: dict[str, list[HeadSums]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, name: str, seen: Attended, stride: Sequence[float]) -> None:
-        """Add a batch; stride: voxels between neighbouring tokens, per axis."""
-        scale = [s * mm for s, mm in zip(stride, self.spacing, strict=True)]
-        self.layers[name].append(spread_of(seen, scale))
+    def add(self, name: str, seen: Iterable[Attended], stride: int, count: int) -> None:
+        """Add a batch of `count` images, one by one; stride: voxels between tokens."""
+        spacing = torch.tensor(self.spacing, dtype=torch.float64)
+        if spacing.ndim == 1:
+            spacing = spacing.expand(count, -1)
+        # Channels of an image may pass as images of their own.
+        rows = spacing.repeat_interleave(count // len(spacing), dim=0)
+        parts = (
+            spread_of(one, (stride * row).tolist(), LEAST_KEYS)
+            for one, row in zip(seen, rows, strict=True)
+        )
+        self.layers[name].append(reduce(HeadSums.__add__, parts))
 
     def by_batch(self) -> tuple[list[str], dict[str, Tensor]]:
         """Return the stages, and mean and spread over heads of each batch and stage.
@@ -236,19 +174,21 @@ class AttentionSpread:
     def rows(self) -> Iterator[Measured]:
         """Yield what was measured of heads, n being queries, and of their stage.
 
-        A layer whose queries have fewer than LEAST_KEYS keys is left out.
+        A layer whose queries have fewer than LEAST_KEYS keys is left out. n of the
+        histogram's entropy is of heads times queries.
         """
         for stage, names in _by_stage(self.layers).items():
             found = []
             histogram = torch.zeros(BINS, dtype=torch.float64)
             for name in names:
-                parts = self.layers[name]
-                queries = sum(part.queries for part in parts)
-                found.append(_means(parts))
+                whole = reduce(HeadSums.__add__, self.layers[name])
+                found.append(whole.means())
                 for quantity, values in found[-1].items():
                     for head, value in enumerate(values.tolist(), start=1):
-                        yield Measured(f"{name}.head{head}", quantity, value, queries)
-                histogram += sum(part.histogram.sum(0) for part in parts)
+                        yield Measured(
+                            f"{name}.head{head}", quantity, value, whole.queries
+                        )
+                histogram += whole.histogram.sum(0)
             for quantity in found[0]:
                 heads = torch.cat([each[quantity] for each in found])
                 mean = float(heads.mean())
@@ -258,34 +198,22 @@ class AttentionSpread:
                     yield Measured(stage, f"{quantity}_sd", sd, len(heads))
             share = histogram / histogram.sum()
             entropy = float(-torch.special.xlogy(share, share).sum())
-            yield Measured(stage, "attention_distance_entropy", entropy, len(share))
+            count = int(histogram.sum())
+            yield Measured(stage, "attention_distance_entropy", entropy, count)
 
 
 def _by_stage(layers: Mapping[str, Sequence[HeadSums]]) -> dict[str, list[str]]:
     """Return the names of the layers of each stage that are reported."""
     found: dict[str, list[str]] = defaultdict(list)
     for name, parts in layers.items():
-        if parts[0].keys >= LEAST_KEYS:
+        if all(part.queries for part in parts):
             found[name.split(".")[0]].append(name)
     return found
 
 
-def layers_of(encoder: nn.Module) -> dict[str, WindowAttention | Attention]:
-    """Return the attention of each block of an encoder, by the block's name."""
-    attentions = (
-        (name, getattr(block, "attention", None))
-        for name, block in encoder_layers(encoder).items()
-    )
-    return {
-        name: layer
-        for name, layer in attentions
-        if isinstance(layer, (WindowAttention, Attention))
-    }
-
-
 @contextmanager
 def watching(
-    encoder: nn.Module, spread: AttentionSpread, sides: Sequence[int]
+    encoder: Encoder, spread: AttentionSpread, sides: Sequence[int]
 ) -> Iterator[None]:
     """Read every attention layer of `encoder` in each forward pass inside.
 
@@ -294,9 +222,10 @@ def watching(
     handles = []
     try:
         for name, layer in layers_of(encoder).items():
-            hook = _window_hook(name, spread, sides)
+            hook = _window_hook(name, spread, _stride_of(encoder, name))
             if isinstance(layer, Attention):
-                hook = _global_hook(name, spread, sides)
+                grid = [-(-side // encoder.unit) for side in sides]
+                hook = _global_hook(name, spread, grid, encoder.unit)
             handles.append(layer.register_forward_hook(hook, with_kwargs=True))
         yield
     finally:
@@ -304,25 +233,29 @@ def watching(
             handle.remove()
 
 
-def _window_hook(name: str, spread: AttentionSpread, sides: Sequence[int]) -> Any:
+def _stride_of(encoder: Encoder, name: str) -> int:
+    """Return voxels between the tokens of a layer, 'stage2.block1' or of all tokens."""
+    stage = re.match(r"stage(\d+)\.", name)
+    return encoder.strides[int(stage[1]) - 1] if stage else encoder.unit
+
+
+def _window_hook(name: str, spread: AttentionSpread, stride: int) -> Any:
     @torch.no_grad()
     def hook(layer: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
         x = args[0]
-        seen = of_windows(layer, x, shifted=kwargs["shifted"])
-        stride = [side / n for side, n in zip(sides, x.shape[1:-1], strict=True)]
-        spread.add(name, seen, stride)
+        seen = (of_windows(layer, one, shifted=kwargs["shifted"]) for one in x.split(1))
+        spread.add(name, seen, stride, len(x))
 
     return hook
 
 
-def _global_hook(name: str, spread: AttentionSpread, sides: Sequence[int]) -> Any:
+def _global_hook(
+    name: str, spread: AttentionSpread, grid: Sequence[int], stride: int
+) -> Any:
     @torch.no_grad()
     def hook(layer: Any, args: Any, kwargs: Any, output: Any) -> None:  # noqa: ARG001
         x = args[0]
-        tokens = x.shape[1] - 1
-        # The grid has the images' proportions: sides over one stride.
-        stride = (math.prod(sides) / tokens) ** (1 / len(sides))
-        grid = [round(side / stride) for side in sides]
-        spread.add(name, of_all(layer, x, grid), [stride] * len(sides))
+        seen = (of_all(layer, one, grid) for one in x.split(1))
+        spread.add(name, seen, stride, len(x))
 
     return hook

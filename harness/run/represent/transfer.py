@@ -21,7 +21,8 @@ from ...schema.errors import DataError
 from ..data import TaskData
 from ..measured import Measured, write_features
 from ..node import Node
-from .heads import AttentionSpread, layers_of, watching
+from .explicit_attention import layers_of
+from .heads import AttentionSpread, watching
 from .networks import Crop, batches, before, choose_crops, settings_of, shape_of
 
 LEAST = 4  # crops: of fewer a spectrum has no slope

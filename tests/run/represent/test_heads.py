@@ -9,15 +9,15 @@ from harness.nn.build import build_encoder
 from harness.nn.settings import SwinSettings, ViTSettings
 from harness.nn.swin import WindowAttention
 from harness.nn.transformer import Attention
-from harness.run.represent.heads import (
+from harness.nn.windows import cut
+from harness.run.represent import heads
+from harness.run.represent.explicit_attention import (
     Attended,
-    AttentionSpread,
     layers_of,
     of_all,
     of_windows,
-    spread_of,
-    watching,
 )
+from harness.run.represent.heads import BINS, AttentionSpread, spread_of, watching
 
 SWIN = SwinSettings(
     width=8, depths=(2, 2), heads=(1, 2), window=2, drop_path=0.0,
@@ -48,9 +48,16 @@ def test_windows_put_out_what_the_fast_path_does(shifted, grid):
     seen = of_windows(layer, x, shifted=shifted)
     assert torch.allclose(seen.output, layer(x, shifted=shifted), atol=1e-6)
     # What the shift put on the other side of the grid gets nothing.
-    hidden = seen.probabilities.masked_select(~seen.allowed[:, None])
+    crossing = ~seen.allowed & _real(grid, shifted)[:, None].repeat(2, 1, 1)
+    hidden = seen.probabilities.masked_select(crossing[:, None])
     assert hidden.numel() == 0 or hidden.max() < 1e-6
     assert bool(hidden.numel()) == (shifted and max(grid) > 2)
+
+
+def _real(grid, shifted):
+    """Which tokens of each window of side 2 are no padding, (windows, 8)."""
+    shift = [1 if shifted and side > 2 else 0 for side in grid]
+    return cut(torch.ones(1, *grid, 1), (2, 2, 2), shift)[..., 0] > 0
 
 
 def test_global_attention_puts_out_what_the_fast_path_does():
@@ -70,6 +77,7 @@ def _made(probabilities, places, allowed=None):
         places,
         torch.ones(len(probabilities), n, dtype=torch.bool),
         torch.zeros(()),
+        float(n - 1),
     )
 
 
@@ -87,31 +95,63 @@ def test_even_attention_and_attention_to_oneself():
     assert (found.mm / 4).tolist() == pytest.approx([3.75, 0.0])
 
 
-def test_sums_are_those_of_loops_over_queries_and_allowed_keys():
-    layer = _noisy(WindowAttention(SWIN, 8, 2))
-    x = torch.randn(1, 4, 4, 5, 8, generator=_rng(3))
-    seen = of_windows(layer, x, shifted=True)
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize("least", [1, 8])
+def test_sums_are_those_of_loops_over_queries_and_allowed_keys(
+    shifted, least, monkeypatch
+):
+    """Keys are told by where tokens lie: next to the query and within the grid."""
+    layer, grid = _noisy(WindowAttention(SWIN, 8, 2)), (4, 4, 5)
+    x = torch.randn(1, *grid, 8, generator=_rng(3))
+    seen = of_windows(layer, x, shifted=shifted)
     scale = (2.0, 3.0, 5.0)
-    found = spread_of(seen, scale)
-    entropy, mm, queries = [0.0, 0.0], [0.0, 0.0], 0
-    for w in range(len(seen.probabilities)):
-        for q in range(8):
-            if not seen.counts[w, q]:
+    number = torch.arange(80).view(1, *grid, 1) + 1.0
+    shift = (1, 1, 1) if shifted else (0, 0, 0)
+    numbers = cut(number, (2, 2, 2), shift)[..., 0].int().tolist()
+    sums = {name: [0.0, 0.0] for name in ("entropy", "share", "tokens", "mm")}
+    histogram, queries = [[0] * BINS, [0] * BINS], 0
+    for w, row in enumerate(numbers):
+        places = [_place(each - 1) if each else None for each in row]
+        for q, here in enumerate(places):
+            if here is None:
                 continue
-            queries += 1
-            for head in range(2):
-                for k in range(8):
-                    p = float(seen.probabilities[w, head, q, k])
-                    if not seen.allowed[w, q, k] or p == 0:
-                        continue
-                    entropy[head] -= p * math.log(p)
-                    step = seen.places[w, q] - seen.places[w, k]
-                    mm[head] += p * math.dist(
-                        [0] * 3, (step * torch.tensor(scale)).tolist()
-                    )
-    assert found.queries == queries == 4 * 4 * 5
-    assert found.entropy.tolist() == pytest.approx(entropy, rel=1e-5)
-    assert found.mm.tolist() == pytest.approx(mm, rel=1e-5)
+            keys = [k for k, there in enumerate(places) if _near(here, there)]
+            queries += len(keys) >= least
+            for head in range(2 if len(keys) >= least else 0):
+                p = [float(seen.probabilities[w, head, q, k]) for k in keys]
+                p = [each / sum(p) for each in p]
+                entropy = -sum(each * math.log(each) for each in p)
+                apart = [math.dist(here, places[k]) for k in keys]
+                tokens = sum(a * d for a, d in zip(p, apart, strict=True))
+                wide = [[i * mm for i, mm in zip(at, scale, strict=True)]
+                        for at in (here, *(places[k] for k in keys))]  # fmt: skip
+                sums["entropy"][head] += entropy
+                sums["share"][head] += entropy / math.log(max(len(keys), 2))
+                sums["tokens"][head] += tokens
+                sums["mm"][head] += sum(
+                    a * math.dist(wide[0], there)
+                    for a, there in zip(p, wide[1:], strict=True)
+                )
+                histogram[head][min(int(tokens / math.sqrt(3) * BINS), BINS - 1)] += 1
+    for at_once in (heads._AT_ONCE, 1):  # all windows, and one by one
+        monkeypatch.setattr(heads, "_AT_ONCE", at_once)
+        found = spread_of(seen, scale, least)
+        assert found.queries == queries
+        for name, value in sums.items():
+            assert getattr(found, name).tolist() == pytest.approx(value, rel=1e-5)
+        share = [each / math.sqrt(3) for each in sums["tokens"]]
+        assert found.reach.tolist() == pytest.approx(share, rel=1e-5)
+        assert found.histogram.tolist() == histogram
+
+
+def _place(number):
+    return number // 20, number // 5 % 4, number % 5
+
+
+def _near(here, there):
+    return there is not None and all(
+        abs(a - b) < 2 for a, b in zip(here, there, strict=True)
+    )
 
 
 def test_watching_changes_nothing_and_names_heads_and_stages():
@@ -160,9 +200,28 @@ def test_few_keys_are_not_reported():
     assert not any(layer.startswith("stage2") for layer, *_ in spread.rows())
 
 
-def test_a_vit_is_watched_block_by_block():
+def test_every_image_has_its_own_millimetres():
+    encoder = _noisy(build_encoder(SWIN, 1, _rng()))
+    x = torch.rand(2, 1, 16, 16, 16, generator=_rng(4))
+    found = []
+    for spacing in [((1, 1, 1), (2, 2, 2)), (1, 1, 1), (2, 2, 2)]:
+        spread = AttentionSpread(spacing)
+        with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
+            # An encoder for one channel sees two of each image, one after the other.
+            encoder(x.repeat_interleave(2, dim=0))
+        rows = {(row.layer, row.quantity): row.value for row in spread.rows()}
+        voxels = rows["stage1", "attention_distance_tokens_mean"] * 2  # patch
+        found.append((rows["stage1", "attention_distance_mm_mean"], voxels))
+    (both, _), (single, voxels), (double, _) = found
+    assert single == pytest.approx(voxels)
+    assert double == pytest.approx(2 * single)
+    assert single < both < double
+
+
+@pytest.mark.parametrize("sides", [(8, 8, 16), (10, 9, 17)])
+def test_a_vit_is_watched_block_by_block(sides):
     encoder = _noisy(build_encoder(VIT, 1, _rng()))
-    x = torch.rand(1, 1, 8, 8, 16, generator=_rng(4))
+    x = torch.rand(1, 1, *sides, generator=_rng(4))
     spread = AttentionSpread((1.0, 1.0, 1.0))
     with torch.no_grad(), watching(encoder, spread, x.shape[2:]):
         encoder(x)
