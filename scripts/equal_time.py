@@ -52,7 +52,7 @@ def stepper(store: Store, plan: Plan, key: str) -> Callable[[], float]:
     streams = Streams.of_pretraining(key)
     method = build_method(kind, own, asked["channels"], streams.rng("init"), labels)
     method.train()
-    monitor = Monitor(method, own.steps)
+    monitor = Monitor(method)
     optimiser = make_optimiser(
         method, own.lr, weight_decay=own.weight_decay, settings=own.optimiser
     )

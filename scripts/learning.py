@@ -27,6 +27,8 @@ from harness.plan import make_plan
 from harness.report.evidence import Evidence
 from harness.report.reader import StoreReader
 from harness.report.scope import scope_of_plan
+from harness.run import collapse
+from harness.run.curves import last_means
 from harness.store import Manifest, Store
 
 ROOT = Path(__file__).parent.parent
@@ -157,12 +159,12 @@ class Run:
         return f"{first:.3g} | {last:.3g}"
 
     def warnings(self, method: str) -> list[str]:
-        """Return what the monitor said of its pretrainings."""
-        return [
-            str(text)
-            for manifest in self.trained(method)
-            for text in manifest.run.get("warnings", ())
-        ]
+        """Return what the monitor says of its pretrainings, by the rules of today."""
+        found: list[str] = []
+        for manifest in self.trained(method):
+            table = pq.read_table(self.store.file(manifest.key, "curves.parquet"))
+            found += collapse.warnings(last_means(table.to_pylist(), collapse.LAST))
+        return found
 
 
 def table(run: Run, methods: Sequence[str], probe: Probe) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,6 +90,8 @@ class Encoder(nn.Module):
     drops: torch.Generator
     dilated: int = 0
     ends_with_class: bool = False
+    # Told the image vectors, detached, of training passes that are no call of the module.
+    watch: Callable[[Tensor], None] | None = None
 
     @property
     def layer_widths(self) -> tuple[int, ...]:

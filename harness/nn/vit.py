@@ -151,6 +151,8 @@ class ViT(Encoder):
         for block in self.blocks:
             tokens, _ = recomputed(block, tokens, rng or self.drops)
         encoded: Tensor = self.norm(tokens)
+        if self.watch is not None and self.training:
+            self.watch(encoded[:, 0].detach())
         return encoded
 
     def embed(self, x: Tensor) -> Tensor:

@@ -11,14 +11,20 @@ from ..nn.distil import PrototypeTargets
 from ..nn.features import Encoder, Features
 from ..nn.spread import effective_rank, embedding_spread, prototype_use
 
-# What a run has collapsed by, in the mean over the last tenth of its steps (chosen here).
-# A healthy spread is near 1, an untrained network's a hundredth to a tenth. Targets that
-# tell two images apart carry up to ln 2 = 0.69 nats. Targets of one prototype, or of all
-# alike, are a collapse if they carry next to nothing; others only if they carry nothing,
-# since early in a healthy training they carry little (docs/log.md).
+LAST = 0.1  # of the steps: what the verdict is about (chosen here)
+
+# A healthy spread is near 1, an untrained network's a hundredth to a tenth.
 SPREAD = 1e-3
-LITTLE, NOTHING = 1e-3, 1e-5  # nats of information
-SURE, UNIFORM = 0.01, 0.99  # entropy, share of ln K
+# Information, nats, below which targets are called equal for all inputs, by their
+# entropy as a share of ln K. All thresholds are chosen here; docs/log.md has the runs
+# that they were tried on. Sharp targets carry much if they differ at all: one row in a
+# hundred with a prototype of its own makes 0.056. So less than 0.01 means one prototype
+# for every image, and no way back, since the student then meets its targets without
+# looking. Targets near uniform carry little in a healthy training, too, a few
+# thousandths, and are a collapse below one thousandth. Between the two, only what
+# carries nothing is one: an untrained network's targets carry next to nothing.
+SHARP, UNIFORM = 0.1, 0.99
+LITTLE_IF_SHARP, LITTLE_IF_UNIFORM, NOTHING = 1e-2, 1e-3, 1e-5
 
 
 class Monitor:
@@ -29,19 +35,21 @@ class Monitor:
     whose name they carry. Every share of a batch is looked at on its own.
     """
 
-    def __init__(self, method: nn.Module, steps: int) -> None:
-        self.last = max(1, steps // 10)
+    def __init__(self, method: nn.Module) -> None:
         self._now: dict[str, float] = {}
-        self._kept: list[dict[str, float]] = []
         for name, part in method.named_modules():
             if isinstance(part, PrototypeTargets):
                 part.register_forward_hook(self._targets(name))
             elif isinstance(part, Encoder):
                 part.register_forward_hook(self._encoder)
+                part.watch = self._vectors
 
     def _encoder(self, part: nn.Module, _: Any, features: Features) -> None:
-        x = features.pooled.detach()
-        if part.training and "spread" not in self._now and len(x) > 1:
+        if part.training:
+            self._vectors(features.pooled.detach())
+
+    def _vectors(self, x: Tensor) -> None:
+        if "spread" not in self._now and len(x) > 1:
             self._now["spread"] = embedding_spread(x)
             self._now["effective_rank"] = effective_rank(x)
 
@@ -61,27 +69,30 @@ class Monitor:
     def take(self) -> Mapping[str, float]:
         """Return what was seen since the last time."""
         seen, self._now = self._now, {}
-        self._kept = [*self._kept[-self.last + 1 :], seen] if self.last > 1 else [seen]
         return seen
 
-    def warnings(self) -> list[str]:
-        """Return what is wrong with the last tenth of the steps, in words."""
-        means: dict[str, float] = {}
-        for quantity in dict.fromkeys(name for seen in self._kept for name in seen):
-            values = [seen[quantity] for seen in self._kept if quantity in seen]
-            means[quantity] = sum(values) / len(values)
-        found = []
-        if (spread := means.get("spread", 1.0)) < SPREAD:
+
+def warnings(means: Mapping[str, float]) -> list[str]:
+    """Return what is wrong, in words.
+
+    means: of every quantity of the curves over the last tenth of the steps (LAST).
+    """
+    found = []
+    if (spread := means.get("spread", 1.0)) < SPREAD:
+        found.append(
+            f"collapsed: the encoder gives all images one vector (spread {spread:.1g})"
+        )
+    for quantity, information in means.items():
+        name, _, kind = quantity.rpartition(".")
+        if kind == "information" and information < _least(means[f"{name}.entropy"]):
             found.append(
-                f"collapsed: the encoder gives all images one vector (spread {spread:.1g})"
+                f"collapsed: {name} are equal for all inputs ({information:.1g} nats)"
             )
-        for quantity, information in means.items():
-            name, _, kind = quantity.rpartition(".")
-            if kind != "information":
-                continue
-            extreme = not SURE <= means[f"{name}.entropy"] <= UNIFORM
-            if information < (LITTLE if extreme else NOTHING):
-                found.append(
-                    f"collapsed: {name} are equal for all inputs ({information:.1g} nats)"
-                )
-        return found
+    return found
+
+
+def _least(entropy: float) -> float:
+    """Return the information that targets of an entropy carry at least if healthy."""
+    if entropy < SHARP:
+        return LITTLE_IF_SHARP
+    return LITTLE_IF_UNIFORM if entropy > UNIFORM else NOTHING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Curves:
                 found.setdefault(step, {})[str(row["quantity"])] = value
         return [found[step] for step in sorted(found)]
 
+    def last(self, share: float) -> dict[str, float]:
+        """Return `last_means` of what is written so far."""
+        return last_means(self._rows, share)
+
     def _add(self, split: str, quantity: str, step: int, value: float) -> None:
         self._rows.append(
             {
@@ -81,3 +85,21 @@ class Curves:
         """Write what was collected."""
         columns = {name: [row[name] for row in self._rows] for name in CURVES.names}
         write_table(path, build("curves", columns))
+
+
+def last_means(rows: Iterable[Mapping[str, object]], share: float) -> dict[str, float]:
+    """Return the mean of each training quantity over the last `share` of the steps.
+
+    rows: of one training, as curves.parquet has them.
+    """
+    own = [
+        (str(row["quantity"]), int(str(row["step"])), float(str(row["value"])))
+        for row in rows
+        if row["split"] == "train"
+    ]
+    end = max((step for _, step, _ in own), default=0)
+    found: dict[str, list[float]] = defaultdict(list)
+    for quantity, step, value in own:
+        if step > min(end - 1, (1 - share) * end):
+            found[quantity].append(value)
+    return {quantity: sum(seen) / len(seen) for quantity, seen in found.items()}

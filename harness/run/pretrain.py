@@ -13,9 +13,8 @@ from ..nn.draws import my_rows
 from ..nn.features import Encoder, lr_factors
 from ..registry.methods import load_method
 from ..schema.errors import DataError
-from . import ranks
+from . import collapse, ranks
 from .checkpoint import encoder_state, load_weights, save_weights, write_json
-from .collapse import Monitor
 from .curves import Curves
 from .imported import import_encoder
 from .node import Node
@@ -98,7 +97,7 @@ def _minimise(
     curves = Curves(node.key, own.steps, per_epoch=regions.cases / own.batch)
     network = ranks.parallel(_Loss(method))
     method.train()
-    monitor = Monitor(method, own.steps)
+    monitor = collapse.Monitor(method)
     training = Training(
         node, method, network, own,
         encoder=method.encoder(), generators={"order": order, "views": views},
@@ -118,7 +117,7 @@ def _minimise(
     training.run(objective, lambda step: method.after_step(step, own.steps))
     if ranks.leads():
         curves.write(node.attempt.path("curves.parquet"))
-        if warnings := monitor.warnings():
+        if warnings := collapse.warnings(curves.last(collapse.LAST)):
             node.attempt.note(warnings=warnings)
             node.log("; ".join(warnings))
 
