@@ -16,6 +16,8 @@ class Attention(AnalysisSettings):
 
     batch: int = Field(4, ge=1, description="crops per forward pass")
 
+    # 2: padding is no key
+    version: ClassVar[int] = 2
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {"samples": 4, "batch": 2}}
 
     def unfit(self, encoder: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,8 @@ class Transfer(AnalysisSettings):
     """
 
     once: ClassVar[bool] = True
+    # 2: padding is no key
+    version: ClassVar[int] = 2
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {"samples": 8, "batch": 4}}
 
     samples: int = Field(

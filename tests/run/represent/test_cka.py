@@ -1,11 +1,13 @@
 """CKA against direct sums, closed forms and what it must not change under."""
 
 import math
+from fractions import Fraction
+from operator import mul
 
 import pytest
 import torch
 
-from harness.run.represent.cka import CKA, gram, hsic, own_hsic
+from harness.run.represent.cka import CKA, centred, gram, hsic, own_hsic
 
 
 def _rng(seed=0):
@@ -38,12 +40,12 @@ def _slow_hsic(k, l):  # noqa: E741
 def test_hsic_is_its_definition():
     k = [gram(_features(7, 3, seed)) for seed in (0, 1)]
     l = [gram(_features(7, 5, seed)) for seed in (2, 3, 4)]  # noqa: E741
-    found = hsic(torch.stack(k), torch.stack(l))
+    found = hsic(centred(torch.stack(k)), centred(torch.stack(l)))
     for i, left in enumerate(k):
         for j, right in enumerate(l):
             slow = _slow_hsic(left.tolist(), right.tolist())
             assert found[i, j].item() == pytest.approx(slow, rel=1e-10)
-        own = own_hsic(left[None]).item()
+        own = own_hsic(centred(left[None])).item()
         assert own == pytest.approx(_slow_hsic(left.tolist(), left.tolist()), rel=1e-10)
 
 
@@ -54,7 +56,7 @@ def test_four_samples_by_hand():
     21, 24, in all 70, squares 1354. HSIC = (546 + 4900/6 - 1354) / 4 = 26/12.
     """
     k = gram(torch.tensor([[1.0], [2.0], [3.0], [4.0]]))[None]
-    assert own_hsic(k).item() == pytest.approx(26 / 12)
+    assert own_hsic(centred(k)).item() == pytest.approx(26 / 12)
 
 
 def test_the_same_features_align_wholly():
@@ -142,10 +144,46 @@ def test_too_few_samples_and_unequal_ones_are_refused():
         found.update(gram(_features(5))[None], gram(_features(6))[None])
 
 
+def _exact_cka(x, y):
+    """The definition in whole fractions: no rounding but for that of the features."""
+    sides = []
+    for features in (x, y):
+        rows = [[Fraction(value) for value in row] for row in features.tolist()]
+        sides.append(
+            [
+                [sum(map(mul, a, b)) * (i != j) for j, b in enumerate(rows)]
+                for i, a in enumerate(rows)
+            ]
+        )
+    k, l = sides  # noqa: E741
+    both, own, other = (float(_slow_hsic(*pair)) for pair in ((k, l), (k, k), (l, l)))
+    return both / math.sqrt(own * other)
+
+
+@pytest.mark.parametrize("mean", [0.0, 100.0, 3e4])
+def test_features_far_from_zero_keep_their_digits(mean):
+    """In single precision: of 3e4 with a spread of 1, three digits are left to align."""
+    x = (mean + _features(6, 50, 1)).float()
+    y = (mean + _features(6, 50, 2) + _features(6, 50, 1)).float()
+    exact = _exact_cka(x, y)
+    assert _cka(x, y).value().item() == pytest.approx(
+        exact, abs=1e-10 if mean < 1e4 else 1e-6
+    )
+    assert abs(exact) > 0.05
+
+
+def test_samples_that_differ_by_rounding_are_constant():
+    once = 1e3 + _features(1, 4000, 3)
+    rounding = 1 + 6e-8 * torch.randint(-1, 2, (8, 4000), generator=_rng(4))
+    found = _cka((once * rounding).float(), _features(8, 3)).value()
+    assert found.isnan().all()
+
+
 def test_agrees_with_pytorch_cka():
     """As an independent reading of the same estimator, where it is installed."""
     cka = pytest.importorskip("cka.hsic")
     k, l = gram(_features(9, 4, 1)), gram(_features(9, 6, 2))  # noqa: E741
     theirs = cka.hsic(k[None], l[None])
-    assert hsic(k[None], l[None]).item() == pytest.approx(theirs[0].item(), rel=1e-10)
-    assert own_hsic(k[None]).item() == pytest.approx(theirs[1].item(), rel=1e-10)
+    mine, other = centred(k[None]), centred(l[None])
+    assert hsic(mine, other).item() == pytest.approx(theirs[0].item(), rel=1e-10)
+    assert own_hsic(mine).item() == pytest.approx(theirs[1].item(), rel=1e-10)
