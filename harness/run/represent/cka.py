@@ -51,7 +51,7 @@ def gram(features: Tensor) -> Tensor:
     flat = features.reshape(n, -1)
     total = torch.zeros(n, n, dtype=torch.float64, device=features.device)
     room = total.new_empty(n, min(_CHUNK, flat.shape[1]))
-    for part in flat.split(_CHUNK, dim=1):
+    for part in torch.split(flat, _CHUNK, dim=1):
         wide = room[:, : part.shape[1]].copy_(part)
         total.addmm_(wide, wide.T)
     return total.fill_diagonal_(0.0)
