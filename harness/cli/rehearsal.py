@@ -112,6 +112,14 @@ class Rehearsal:
                 reason = self._reasons.get(job, "it was not run")
                 for item in items_of(self.matrix, cell):
                     failed.setdefault(item, f"{cell.label}: {reason}")
+        for each in self.plan.only(self.cells).analyses:
+            if each.key not in done:
+                reason = self._reasons.get(
+                    self._jobs.get(each.key, ""), "it was not run"
+                )
+                failed.setdefault(
+                    Item("analysis", each.name), f"{each.label}: {reason}"
+                )
         found = [
             Part(*item, "failed" if item in failed else "passed", failed.get(item, ""))
             for item in self.items

@@ -20,8 +20,8 @@ def add_parser(commands: Any) -> None:
     command = add_command(
         commands,
         "rehearse",
-        "run every method, task and pairing of a benchmark once, in seconds each, on "
-        "made-up cases of the same format, and draw every table and figure",
+        "run every method, task, pairing and analysis of a benchmark once, in seconds "
+        "each, on made-up cases of the same format, and draw every table and figure",
     )
     command.add_argument(
         "--list",

@@ -14,8 +14,8 @@ from .plan import Plan
 class Item(NamedTuple):
     """A part of a matrix that a rehearsal has to execute.
 
-    kind: 'method', 'task', or 'pairing': a protocol with a kind of encoder, a
-    dimensionality and a number of channels.
+    kind: 'method', 'task', 'pairing': a protocol with a kind of encoder, a
+    dimensionality and a number of channels; or 'analysis'.
     """
 
     kind: str
@@ -25,7 +25,8 @@ class Item(NamedTuple):
 def items(plan: Plan) -> list[Item]:
     """Return every part of a plan's matrix, each once, in the order of its file."""
     specs = _specs(plan.matrix)
-    found = (item for cell in plan.cells for item in _items(specs[cell.task], cell))
+    found = [item for cell in plan.cells for item in _items(specs[cell.task], cell)]
+    found += [Item("analysis", each.name) for each in plan.analyses]
     return list(dict.fromkeys(found))
 
 
@@ -53,11 +54,12 @@ def cover(plan: Plan) -> list[Cell]:
     """Return cells of a plan that together execute every part of its matrix.
 
     Greedy: the cell with the most parts that are still missing comes next, the earliest
-    in the file among equals. The cells of compared() come on top.
+    in the file among equals. The cells of compared() come on top, and those that one
+    analysis of each entry looks at.
     """
     specs = _specs(plan.matrix)
-    missing = set(items(plan))
     first = _first(plan.cells)
+    missing = {item for cell in first for item in _items(specs[cell.task], cell)}
     chosen: dict[str, Cell] = {}
     while missing:
         best = max(first, key=lambda c: len(missing & set(_items(specs[c.task], c))))
@@ -65,8 +67,23 @@ def cover(plan: Plan) -> list[Cell]:
         missing -= set(_items(specs[best.task], best))
     for cell in compared(plan):
         chosen.setdefault(cell.evaluate_key, cell)
+    for cell in _looked_at(plan, chosen):
+        chosen.setdefault(cell.evaluate_key, cell)
     order = {cell.evaluate_key: place for place, cell in enumerate(plan.cells)}
     return sorted(chosen.values(), key=lambda cell: order[cell.evaluate_key])
+
+
+def _looked_at(plan: Plan, chosen: Mapping[str, Cell]) -> list[Cell]:
+    """Return the cells of one analysis of each entry: the one with most that are chosen.
+
+    chosen: cells by the key of their evaluation.
+    """
+    lacking: dict[str, list[Cell]] = {}
+    for each in plan.analyses:
+        new = [cell for cell in each.cells if cell.evaluate_key not in chosen]
+        if each.name not in lacking or len(new) < len(lacking[each.name]):
+            lacking[each.name] = new
+    return [cell for cells in lacking.values() for cell in cells]
 
 
 def _first(cells: Iterable[Cell]) -> list[Cell]:

@@ -51,7 +51,7 @@ def test_a_reduced_rehearsal_passes_part_by_part(capsys, tmp_path):
     failed = [part for part in parts if part["state"] == "failed"]
     assert (code, failed) == (0, [])
     kinds = {part["kind"] for part in parts}
-    assert kinds == {"method", "task", "pairing", "table", "figure"}
+    assert kinds == {"method", "task", "pairing", "analysis", "table", "figure"}
     names = {part["name"] for part in parts if part["state"] == "passed"}
     assert {"random", "simclr", "dvme", "pneumonia", "auc", "gap-auc"} <= names
 

@@ -1,4 +1,4 @@
-"""The cells of a rehearsal: every method, task and pairing, and blocks to compare."""
+"""The cells of a rehearsal: all parts and analyses of a matrix, and blocks to compare."""
 
 from harness.plan import make_plan
 from harness.plan.cover import Item, cover, items
@@ -36,6 +36,23 @@ def test_parts_are_named_once(bench):
     assert [item for item in found if item.kind == "task"] == [
         Item("task", "organs"), Item("task", "nodules"),
     ]  # fmt: skip
+
+
+def test_every_analysis_has_its_cells_among_those_that_run(bench):
+    text = f"""{TEXT}
+analyses:
+  reuse: {{methods: [other], label_budgets: [50%], samples: 8, batch: 4}}
+  similarity: {{between: [budgets], samples: 8, batch: 4}}
+"""
+    plan = make_plan(bench.load(text))
+    ran = plan.only(cover(plan)).analyses
+    assert [one.name for one in ran if one.name == "reuse"] == ["reuse"]
+    assert "similarity" in {one.name for one in ran}
+    without = {cell.evaluate_key for cell in cover(make_plan(bench.load(TEXT)))}
+    with_them = {cell.evaluate_key for cell in cover(plan)}
+    # Budgets are compared at their ends, which tables are drawn of anyway.
+    assert len(with_them - without) == 1
+    assert Item("analysis", "reuse") in items(plan)
 
 
 def test_blocks_compare_a_baseline_at_the_ends_of_the_budgets(bench):
