@@ -32,7 +32,8 @@ class Counts:
         """Return few, but enough for every class and every fold."""
         classes = spec.classes if spec.target is not None else 1
         train = max(6, 3 * classes, 3 * folds if folds > 1 else 0)
-        return cls(train, max(2, classes), max(3, classes))
+        # Four: the fewest that an analysis takes.
+        return cls(train, max(2, classes), max(4, classes))
 
     def __getitem__(self, side: Side) -> int:
         found: int = getattr(self, side)
