@@ -8,7 +8,7 @@ other encoders. Centring and sharpening keep the teacher from collapsing.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,14 +18,15 @@ from harness.api import Batch, Loss, Method, MultiCropSettings
 from harness.nn.build import build_encoder
 from harness.nn.distil import cross_view_ce
 from harness.nn.ema import Teacher, momentum_at
+from harness.schema.bounds import SEVERAL
 
 
 class DINOSettings(MultiCropSettings):
     """Published settings; sources beside each value."""
 
-    prototypes: int = Field(65_536, ge=2, description="K; METHODS 0")
+    prototypes: Annotated[int, SEVERAL] = Field(65_536, description="K; METHODS 0")
     batch: int = Field(64, ge=2, description="chosen here; 1024 images in DINO")
-    lr: float = Field(5e-4, ge=0, description="per 256 images; METHODS 1.14")
+    lr: float = Field(1.25e-4, ge=0, description="5e-4 per 256 images; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.14")
     weight_decay_end: float = Field(0.4, ge=0, description="cosine; METHODS 1.14")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -30,6 +30,7 @@ from harness.nn.masking import random_counts
 from harness.nn.settings import ViTSettings
 from harness.nn.views import resized_crop
 from harness.nn.vit import ViT
+from harness.schema.bounds import SEVERAL
 from harness.schema.task import Tier
 from harness.schema.training import Precision
 
@@ -52,7 +53,7 @@ class DINO3DSettings(MultiCropSettings):
     """Published settings (METHODS 1.20, unless said otherwise)."""
 
     encoder: ViTSettings = Field(default_factory=_large_vit)
-    prototypes: int = Field(65_536, ge=2, description="K of both heads")
+    prototypes: Annotated[int, SEVERAL] = Field(65_536, description="K of both heads")
     balance: Balance = Field(
         "sinkhorn",
         description="of targets; METHODS 1.20, centring for batches under 64",
@@ -86,7 +87,7 @@ class DINO3DSettings(MultiCropSettings):
     patch_weight: float = Field(1.0, ge=0, description="METHODS 1.20")
     koleo_weight: float = Field(0.1, ge=0, description="of each group of large views")
     momentum: float = Field(0.992, ge=0, le=1, description="of the EMA, to 1 by cosine")
-    batch: int = Field(512, ge=2, description="KoLeo needs two")
+    batch: int = Field(512, ge=1, description="KoLeo needs two; METHODS 1.20")
     steps: int = Field(125_000, ge=1)
     lr: float = Field(1.41e-3, ge=0, description="2e-3 √(512 / 1024)")
     lr_end: float = Field(1e-6, ge=0)
@@ -97,6 +98,7 @@ class DINO3DSettings(MultiCropSettings):
     stem_lr: float = Field(0.2, gt=0)
     precision: Precision = Field("fp16")
 
+    least: ClassVar[int] = 2
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         tier: {**values, "balance": "centre", "precision": "fp32"}
         for tier, values in MultiCropSettings.tiers.items()

@@ -50,7 +50,7 @@ class IBOTSettings(MultiCropSettings):
     global_scale: tuple[float, float] = Field((0.25, 1.0), description="METHODS 1.15")
     local_scale: tuple[float, float] = Field((0.05, 0.25), description="METHODS 1.15")
     batch: int = Field(64, ge=2, description="chosen here; 1024 images in iBOT")
-    lr: float = Field(5e-4, ge=0, description="per 256 images; METHODS 1.16")
+    lr: float = Field(1.25e-4, ge=0, description="5e-4 per 256 images; METHODS 1.16")
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.16")
     weight_decay_end: float | None = Field(0.4, ge=0, description="METHODS 1.16")
@@ -60,6 +60,14 @@ class IBOTSettings(MultiCropSettings):
     def _mask_can_be_guided(self) -> Self:
         if self.mask.guided:
             check_guidance(self.encoder)
+        # On a Swin without semantic attention an image is the average of the last stage.
+        deeper = not self.encoder.has_class_token
+        if self.shared_head and deeper:
+            msg = (
+                "shared_head: images come from the last stage and patches from one before "
+                "it, with fewer channels: set shared_head: no, or use a vit"
+            )
+            raise ValueError(msg)
         return self
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ from harness.nn.settings import ViTSettings
 from harness.nn.transformer import Block
 from harness.nn.views import random_view
 from harness.nn.vit import ViT, resized
+from harness.schema.bounds import MASK_RATIO
 from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
@@ -32,7 +33,7 @@ class MAESettings(MethodSettings):
     """Published settings; sources beside each value."""
 
     encoder: ViTSettings = Field(default_factory=ViTSettings)
-    mask_ratio: float = Field(0.75, gt=0, lt=1, description="METHODS 1.12")
+    mask_ratio: Annotated[float, MASK_RATIO] = Field(0.75, description="METHODS 1.12")
     decoder_depth: int = Field(8, ge=1, description="blocks; METHODS 1.12")
     decoder_width: int = Field(512, ge=1, description="METHODS 1.12")
     decoder_heads: int = Field(16, ge=1, description="MAE, section 4")
@@ -40,7 +41,7 @@ class MAESettings(MethodSettings):
         default=True, description="voxels normalised per patch; METHODS 1.12"
     )
     batch: int = Field(64, ge=1, description="chosen here; 4096 images in MAE")
-    lr: float = Field(1.5e-4, ge=0, description="per 256 images; METHODS 1.12")
+    lr: float = Field(3.75e-5, ge=0, description="1.5e-4 per 256 images; METHODS 1.12")
     weight_decay: float = Field(0.05, ge=0, description="METHODS 1.12")
     optimiser: Optimiser = Field(
         default_factory=lambda: OptimiserSettings(betas=(0.9, 0.95)),

@@ -40,6 +40,8 @@ class MoCoV3Settings(TwoViewSettings):
     )
     momentum: float = Field(0.99, ge=0, le=1, description="to 1 by cosine; METHODS 1.5")
     weight_decay: float = Field(0.1, ge=0, description="METHODS 1.5")
+    lr: float = Field(1.875e-5, ge=0, description="1.5e-4 per 256 regions; METHODS 1.5")
+    warmup: int = Field(33_333, ge=0, description="40 of 300 epochs; METHODS 1.5")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

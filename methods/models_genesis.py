@@ -66,12 +66,25 @@ class GenesisSettings(MethodSettings):
     lr: float = Field(
         1.0, ge=0, description="of the published U-Net; METHODS 1.9, its halving is not"
     )
+    weight_decay: float = Field(
+        0.0, ge=0,
+        description="METHODS 1.9 names none; at a rate of 1 any would eat the weights",
+    )  # fmt: skip
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
-        "tiny": {**MethodSettings.tiers["tiny"], "region": (32, 32, 32)},
-        "small": {**MethodSettings.tiers["small"], "region": (32, 32, 32)},
-        "demo": {**MethodSettings.tiers["demo"], "region": (64, 64, 64)},
-    }
+        "tiny": {
+            **MethodSettings.tiers["tiny"], "region": (32, 32, 32),
+            "weight_decay": 0.05,
+        },
+        "small": {
+            **MethodSettings.tiers["small"], "region": (32, 32, 32),
+            "weight_decay": 0.05,
+        },
+        "demo": {
+            **MethodSettings.tiers["demo"], "region": (64, 64, 64),
+            "weight_decay": 0.05,
+        },
+    }  # fmt: skip
 
     @model_validator(mode="after")
     def _can_be_decoded(self) -> Self:

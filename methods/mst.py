@@ -42,7 +42,7 @@ class MSTSettings(MultiCropSettings):
     image_weight: float = Field(1.0, ge=0, description="λ1; METHODS 1.17")
     restore_weight: float = Field(1.0, ge=0, description="λ2; METHODS 1.17")
     batch: int = Field(64, ge=2, description="chosen here")
-    lr: float = Field(5e-4, ge=0, description="as DINO; METHODS 1.14")
+    lr: float = Field(1.25e-4, ge=0, description="as DINO; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="as DINO; METHODS 1.14")
     weight_decay_end: float | None = Field(0.4, ge=0, description="as DINO")

@@ -3,17 +3,18 @@
 METHODS 1.13. Masks are cubes of `encoder.unit` voxels (16 at paper scale), a learnable
 token stands for the hidden ones after the patch embedding, all tokens go through the
 encoder, and the head is one 1x1x1 convolution with a pixel shuffle from the bottleneck.
-On a ViT a mask unit is a patch.
+On a ViT a mask unit is a patch; of a ResNet's input, which has no tokens, hidden cubes
+are set to 0 (METHODS 1.12, 1.26).
 
-Optimiser, crops and mask ratio follow SMIT (METHODS 1.18), of which this is the
-reconstruction term alone, so that the two differ in the objective only. SimMIM's own
-values differ in three places: mask ratio 0.6, learning rate 1e-4 to 2e-4 per 512
-images, crop scale 0.67-1 and flips.
+Rate, crops and mask ratio follow SMIT (METHODS 1.18), of which this is the
+reconstruction term alone; weight decay and clipping are SimMIM's. SimMIM's own values
+differ in three places: mask ratio 0.6, learning rate 1e-4 to 2e-4 per 512 images, crop
+scale 0.67-1 and flips.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -25,14 +26,15 @@ from harness.nn.heads import VoxelHead
 from harness.nn.losses import masked_l1
 from harness.nn.masking import random_units, upsample_units
 from harness.nn.views import random_view
+from harness.schema.bounds import MASK_RATIO
 from harness.schema.task import Tier
 
 
 class SimMIMSettings(MethodSettings):
     """Published settings; sources beside each value."""
 
-    mask_ratio: float = Field(
-        0.7, gt=0, lt=1, description="share of hidden units; SMIT (METHODS 1.18)"
+    mask_ratio: Annotated[float, MASK_RATIO] = Field(
+        0.7, description="share of hidden units; SMIT (METHODS 1.18)"
     )
     lr: float = Field(6e-4, ge=0, description="1e-4 per region, batch 6; SMIT")
     warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; SMIT")
@@ -45,7 +47,7 @@ class SimMIM(Method):
     """L = Σ m |x - x̂| / Σ m with x̂ = head(f(x, m)), over hidden voxels m = 1 only."""
 
     Settings = SimMIMSettings
-    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit")
+    encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     version: ClassVar[int] = 1
 

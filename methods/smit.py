@@ -10,7 +10,7 @@ optimiser clips gradients and leaves biases and norms without weight decay.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -23,12 +23,15 @@ from harness.nn.heads import VoxelHead
 from harness.nn.losses import masked_l1, soft_ce
 from harness.nn.masking import random_units, upsample_units
 from harness.nn.views import random_view
+from harness.schema.bounds import MASK_RATIO
 
 
 class SMITSettings(DistillationSettings):
     """Published settings; sources beside each value."""
 
-    mask_ratio: float = Field(0.7, gt=0, lt=1, description="hidden units; METHODS 1.18")
+    mask_ratio: Annotated[float, MASK_RATIO] = Field(
+        0.7, description="hidden units; METHODS 1.18"
+    )
     patch_weight: float = Field(0.1, ge=0, description="of MPD; METHODS 1.18")
     image_weight: float = Field(0.1, ge=0, description="of ITD; METHODS 1.18")
     freeze_last: float = Field(

@@ -8,7 +8,7 @@ to be spread over many prototypes.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from harness.nn.distil import sinkhorn_knopp
 from harness.nn.init import initialise
 from harness.nn.projection import ProjectionHead
 from harness.nn.settings import EncoderSettings, ResNetSettings
+from harness.schema.bounds import SEVERAL
 from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
@@ -36,8 +37,8 @@ class SwAVSettings(ManyCropsSettings):
     global_scale: tuple[float, float] = Field((0.14, 1.0), description="METHODS 1.4")
     local_scale: tuple[float, float] = Field((0.05, 0.14), description="METHODS 1.4")
     local_crops: int = Field(6, ge=0, description="METHODS 1.4")
-    prototypes: int = Field(
-        3000, ge=2, description="METHODS 1.4; far fewer than samples for small sets"
+    prototypes: Annotated[int, SEVERAL] = Field(
+        3000, description="METHODS 1.4; far fewer than samples for small sets"
     )
     code: int = Field(128, ge=1, description="length of a code; METHODS 1.4")
     head_hidden: int = Field(2048, ge=1, description="released code; METHODS 1.4")

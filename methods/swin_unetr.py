@@ -44,7 +44,7 @@ class SwinUNETRSettings(MethodSettings):
     region: Sides = Field(
         (96, 96, 96), description="the crop: both views see one place; METHODS 1.10"
     )
-    batch: int = Field(8, ge=2, description="8 x 1 as released; METHODS 1.10")
+    batch: int = Field(8, ge=1, description="8 x 1 as released; METHODS 1.10")
     steps: int = Field(100_000, ge=1, description="METHODS 1.10")
     lr: float = Field(4e-4, ge=0, description="default of the code; METHODS 1.10")
     weight_decay: float = Field(0.1, ge=0, description="METHODS 1.10")
@@ -65,6 +65,7 @@ class SwinUNETRSettings(MethodSettings):
         description="heads read tokens 0 and 1, as released; METHODS 1.10 advises pooling",
     )
 
+    least: ClassVar[int] = 2
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {**MethodSettings.tiers["tiny"], "region": (32, 32, 32), "code": 32},
         "small": {**MethodSettings.tiers["small"], "region": (32, 32, 32), "code": 64},

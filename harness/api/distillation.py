@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from ..nn.distil import Balance, PrototypeTargets
 from ..nn.heads import PrototypeHead
 from ..nn.schedule import teacher_temperature
+from ..schema.bounds import SEVERAL
 from ..schema.task import Tier
 from .crops import ManyCropsSettings
 from .method import MethodSettings
@@ -18,8 +19,8 @@ from .method import MethodSettings
 class DistillationSettings(MethodSettings):
     """What methods share that distil an EMA teacher's prototypes (METHODS 0)."""
 
-    prototypes: int = Field(
-        8192, ge=2, description="K of each head; iBOT, SMIT, AttMask 8192"
+    prototypes: Annotated[int, SEVERAL] = Field(
+        8192, description="K of each head; iBOT, SMIT, AttMask 8192"
     )
     head_hidden: int = Field(2048, ge=1, description="METHODS 0, prototype head")
     head_bottleneck: int = Field(256, ge=1, description="METHODS 0, prototype head")

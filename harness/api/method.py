@@ -116,12 +116,29 @@ class MethodSettings(BaselineSettings):
 
     # Whether two views of a region must share voxels.
     views_overlap: ClassVar[bool] = False
+    # Regions that a micro-batch, over all ranks, must hold for the loss to be defined.
+    least: ClassVar[int] = 1
 
     @model_validator(mode="after")
     def _views_fit(self) -> Self:
         check_views(
             self.crop, self.region, self.encoder, overlapping=self.views_overlap
         )
+        return self
+
+    @model_validator(mode="after")
+    def _enough_regions(self) -> Self:
+        have = self.batch // self.accumulate
+        if have < self.least:
+            each = f" in each of {self.accumulate} micro-batches" * (
+                self.accumulate > 1
+            )
+            msg = (
+                f"batch {self.batch} leaves {have} of the {self.least} regions{each} that "
+                "the loss tells apart: the nearest batch is "
+                f"{self.least * self.accumulate}"
+            )
+            raise ValueError(msg)
         return self
 
     # AdamW below tier paper, whatever a paper has: these rates are for it (chosen here).
@@ -157,7 +174,7 @@ class TwoViewSettings(MethodSettings):
     crop: Sides = Field((64, 64, 64), description="METHODS 1.3, the 3-D port")
     region: Sides = Field((96, 96, 96), description="so that crops share half an axis")
     batch: int = Field(
-        32, ge=2, description="METHODS 1.3; a single region has nothing to differ from"
+        32, ge=1, description="METHODS 1.3; a single region has nothing to differ from"
     )
     min_overlap: float = Field(
         0.5, gt=0, le=1, description="shared part of every axis; METHODS 1.3"
@@ -165,6 +182,8 @@ class TwoViewSettings(MethodSettings):
     views: InstanceViews = Field(
         default_factory=InstanceViews, description="METHODS 1.3"
     )
+
+    least: ClassVar[int] = 2
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": MethodSettings.tiers["tiny"],

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from harness.api import build_method, resolve
 from harness.run.contract.subject import VOXELS
@@ -64,7 +65,7 @@ def test_semantic_attention_adds_two_blocks_of_width_384_and_a_token():
 OPTIMISERS = {
     "simclr": ("lars", 0.3 * 32 / 256), "swav": ("lars", 0.6 * 32 / 256),
     "byol": ("lars", 0.2 * 32 / 256), "rotation": ("sgd", 0.2),
-    "models_genesis": ("sgd", 1.0), "moco_v3": ("adamw", 1e-4),
+    "models_genesis": ("sgd", 1.0), "moco_v3": ("adamw", 1.5e-4 * 32 / 256),
 }  # fmt: skip
 
 
@@ -78,6 +79,51 @@ def test_a_published_optimiser_is_of_tier_paper_alone(name):
     for tier in ("tiny", "small", "demo"):
         own = resolve(kind(name).Settings, tier, {})
         assert (own.optimiser.kind, own.lr_drops) == ("adamw", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "per_256"),
+    [("dino", 5e-4), ("ibot", 5e-4), ("mst", 5e-4), ("mae", 1.5e-4)],
+)
+def test_a_rate_that_is_given_per_256_images_is_that_of_the_batch(name, per_256):
+    """METHODS 1.12, 1.14 to 1.17."""
+    paper = resolve(kind(name).Settings, "paper", {})
+    assert paper.lr == pytest.approx(per_256 * paper.batch / 256)
+
+
+def test_models_genesis_has_no_decay_at_its_published_rate():
+    """At a rate of 1, SGD with the usual 0.05 halves all weights in 14 steps."""
+    own = kind("models_genesis").Settings
+    assert resolve(own, "paper", {}).weight_decay == 0
+    assert resolve(own, "small", {}).weight_decay == 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "said"),
+    [
+        (
+            "simmim",
+            {"mask_ratio": 1.0},
+            "nothing to predict it from; the nearest is 0.95",
+        ),
+        ("smit", {"mask_ratio": 0.0}, "nothing to predict, .*the nearest is 0.05"),
+        ("mae", {"mask_ratio": 1.0}, "the nearest is 0.95"),
+        ("dino", {"prototypes": 1}, "1 is too few, since with one prototype .* is 2"),
+        ("smit", {"prototypes": 1}, "the nearest is 2"),
+        ("simclr", {"batch": 1}, "leaves 1 of the 2 regions .* batch is 2"),
+        (
+            "byol",
+            {"batch": 4, "accumulate": 4},
+            "each of 4 micro-batches .* batch is 8",
+        ),
+        ("swin_unetr", {"batch": 2, "accumulate": 2}, "the nearest batch is 4"),
+        ("dino3d", {"batch": 1}, "the nearest batch is 2"),
+        ("ibot", {"shared_head": True}, "shared_head: no, or use a vit"),
+    ],
+)
+def test_what_a_loss_cannot_be_made_of_is_refused_with_the_reason(name, asked, said):
+    with pytest.raises(ValidationError, match=said):
+        resolve(kind(name).Settings, "tiny", asked)
 
 
 def test_an_optimiser_is_merged_and_another_one_starts_anew():

@@ -213,8 +213,6 @@ def test_3dino_s_published_settings():
     [
         ("ibot", {"mask": {"kind": "high"}}, "follow a class token"),
         ("mst", {"encoder": "swin"}, "follow a class token"),
-        ("dino3d", {"batch": 1}, "greater than or equal to 2"),
-        ("mae", {"mask_ratio": 1.0}, "less than 1"),
         ("mae", {"mask_ratio": 0.999}, "the nearest is 0.984"),
         ("mae", {"decoder_heads": 5}, "must divide"),
     ],

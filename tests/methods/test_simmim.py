@@ -76,3 +76,20 @@ def test_hidden_voxels_are_not_seen():
 def test_views_that_cannot_be_cut_are_refused(overrides, words):
     with pytest.raises(ValidationError, match=words):
         resolve(kind("simmim").Settings, "tiny", overrides)
+
+
+def test_a_resnet_is_shown_nothing_of_hidden_voxels(batch):
+    """METHODS 1.26: hidden cubes are zero at a CNN's input, and it predicts them."""
+    method = tiny("simmim", encoder="resnet").eval()
+    x, unit = batch.volumes[..., :32, :32, :32], method.student.unit
+    hidden = random_units(2, (32 // unit,) * 3, 0.7, rng(7))
+    voxels = hidden[:, None]
+    for axis in (2, 3, 4):
+        voxels = voxels.repeat_interleave(unit, dim=axis)
+    with torch.no_grad():
+        one = method.student(x, mask_units=hidden).pooled
+        other = method.student(torch.where(voxels, x + 5, x), mask_units=hidden).pooled
+        seen = method.student(torch.where(voxels, x, x + 5), mask_units=hidden).pooled
+    assert torch.equal(one, other)
+    assert not torch.allclose(one, seen)
+    assert 0 < method.loss(batch, rng(7)).total.item() < 9
