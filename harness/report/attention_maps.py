@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,20 @@ from .table import budget_order
 KIND = "attention_maps"
 FILE = "attention_maps.npz"
 AUC, INSIDE, MASS = "attention_auc", "attention_top_inside", "attention_top_mass"
+WHOLE = "all"  # structures, as one mask
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Looking:
     """The maps of a method, before or after it was fine-tuned.
 
-    label_budget: empty before fine-tuning, which no label has touched; values: by
-    quantity, of the mean over heads, a test case per row and a run per column, nan where
-    undefined; heads: by quantity, the least and the largest mean of a single head;
-    chance: the mask's mean share of a crop, None without masks; node: key of the first
-    run, whose slices are shown; keys: of the evaluations.
+    label_budget: empty before fine-tuning, which no label has touched; structure: which
+    one the mask is of, or WHOLE; values: by quantity, of the mean over heads, a test case
+    per row and a run per column, nan where undefined; heads: by quantity, the least and
+    the largest mean of a single head, of WHOLE alone; chance: the mask's mean share of
+    the crops that have it, None without masks; node: key of the first run, whose slices
+    are shown; keys: of the evaluations.
     """
 
     analysis: str
@@ -38,7 +42,8 @@ class Looking:
     encoder: str
     state: State
     label_budget: str
-    values: Mapping[str, Floats]
+    structure: str
+    values: Mapping[str, pd.DataFrame]
     heads: Mapping[str, tuple[float, float]]
     chance: float | None
     node: str
@@ -46,24 +51,43 @@ class Looking:
 
     def estimate(self, quantity: str, *, level: float) -> Estimate | None:
         """Return a quantity's mean over cases and runs, None where it is undefined."""
-        return mean_over_both(self.values[quantity], level)
+        found = self.values.get(quantity)
+        return None if found is None else mean_over_both(_numbers(found), level)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What methods have to share to be compared."""
+        return (
+            self.analysis, self.task, self.protocol, self.state, self.label_budget,
+            self.structure,
+        )  # fmt: skip
 
     @property
     def runs(self) -> int:
         """How many runs the numbers are of."""
-        return int(self.values[MASS].shape[1])
+        return int(self.values[AUC].shape[1])
 
     @property
     def cases(self) -> int:
         """How many test cases have a mask, or were looked at where none has."""
-        scored = np.isfinite(self.values[AUC]).any(axis=1)
+        scored = self.values[AUC].notna().any(axis=1)
         return int(scored.sum()) or int(scored.size)
 
 
-def looking(evidence: Evidence) -> list[Looking]:
-    """Return the maps of every method. Raises UserError where there are none."""
+def looking(evidence: Evidence, *, structures: bool = False) -> list[Looking]:
+    """Return the maps of every method: of all structures as one mask, or of each.
+
+    Raises UserError where there are none.
+    """
     nodes = evidence.features.nodes(KIND)
-    found = [one for state in STATES for one in _of_state(nodes, state, evidence)]
+    found: list[Looking] = []
+    for state in STATES:
+        for place, own in runs_of_state(nodes, state):
+            found += _of_runs(place, own, state, evidence, structures=structures)
+    return _sorted(found, evidence)
+
+
+def _sorted(found: Sequence[Looking], evidence: Evidence) -> list[Looking]:
     tasks, methods = in_file_order(evidence)
     return sorted(
         found,
@@ -75,44 +99,79 @@ def looking(evidence: Evidence) -> list[Looking]:
     )  # fmt: skip
 
 
-def _of_state(
-    nodes: pd.DataFrame, state: State, evidence: Evidence
-) -> Iterator[Looking]:
-    """Yield the methods of a state."""
-    for place, own in runs_of_state(nodes, state):
-        keys = tuple(dict.fromkeys(own.evaluate_key))
-        own = own.sort_values(["fold", "seed"], kind="stable")
-        own = own.drop_duplicates(["run", "fold"])
-        arrays = [evidence.features.arrays(key, FILE) for key in own.key]
-        analysis, task, protocol, method, encoder, budget = place
-        values, heads = {}, {}
-        for name in (AUC, INSIDE, MASS):
-            values[name] = _by_case(arrays, own.run, f"{state}.{name}")
-            single = _single_heads(arrays, f"{state}.{name}")
-            if len(single):
-                heads[name] = (float(single.min()), float(single.max()))
-        shares = np.concatenate([each["inside"] for each in arrays])
-        shares = shares[np.isfinite(shares)]
+def _of_runs(
+    place: Sequence[str], own: pd.DataFrame, state: State, evidence: Evidence, *,
+    structures: bool,
+) -> Iterator[Looking]:  # fmt: skip
+    """Yield a method's maps in runs `own`: against all masks at once, or each alone."""
+    keys = tuple(dict.fromkeys(own.evaluate_key))
+    own = own.sort_values(["fold", "seed"], kind="stable")
+    own = own.drop_duplicates(["run", "fold"])
+    arrays = [evidence.features.arrays(key, FILE) for key in own.key]
+    names: Mapping[str, int | None] = {WHOLE: None}
+    if structures:
+        every = (each["structures"] for each in arrays if "structures" in each)
+        names = {str(name): at for some in every for at, name in enumerate(some)}
+    analysis, task, protocol, method, encoder, budget = place
+    for name, at in names.items():
+        quantities = (AUC, INSIDE, MASS) if at is None else (AUC, INSIDE)
+        values = {
+            quantity: _by_case(arrays, own.run, f"{state}.{quantity}", at)
+            for quantity in quantities
+        }
+        heads = {} if at is not None else dict(_range_of_heads(arrays, state))
+        shares = np.concatenate([_column(each, "inside", at) for each in arrays])
+        shares = shares[np.isfinite(shares) & ((shares > 0) | (at is None))]
         yield Looking(
-            analysis, task, protocol, method, encoder, state, budget, values, heads,
-            float(shares.mean()) if len(shares) else None, str(own.key.iloc[0]), keys,
+            analysis, task, protocol, method, encoder, state, budget, name, values,
+            heads, float(shares.mean()) if len(shares) else None,
+            str(own.key.iloc[0]), keys,
         )  # fmt: skip
 
 
-def _by_case(arrays: list[dict[str, np.ndarray]], runs: pd.Series, name: str) -> Floats:
+def _column(arrays: Arrays, name: str, structure: int | None) -> Floats:
+    """Return a number per case: of the mean map against all masks, or one structure's.
+
+    nan where an analysis was made before structures were kept.
+    """
+    if structure is None:
+        found = arrays[name]
+        return found[:, 0] if found.ndim == 2 else found
+    kept = arrays.get(f"{name}.structures")
+    return np.full(len(arrays["cases"]), np.nan) if kept is None else kept[:, structure]
+
+
+def _by_case(
+    arrays: Sequence[Arrays], runs: pd.Series, name: str, structure: int | None
+) -> pd.DataFrame:
     """Return the mean map's scores, cases by runs; folds have cases of their own."""
     frame = pd.concat(
         [
-            pd.DataFrame({"case": each["cases"], "run": run, "value": each[name][:, 0]})
+            pd.DataFrame(
+                {"case": each["cases"], "run": run,
+                 "value": _column(each, name, structure)}
+            )
             for each, run in zip(arrays, runs, strict=True)
         ]
-    )
-    wide = frame.pivot_table("value", "case", "run", dropna=False)
-    values: Floats = wide.to_numpy(dtype=np.float64)
+    )  # fmt: skip
+    return frame.pivot_table("value", "case", "run", dropna=False)
+
+
+def _numbers(frame: pd.DataFrame) -> Floats:
+    values: Floats = frame.to_numpy(dtype=np.float64)
     return values
 
 
-def _single_heads(arrays: list[dict[str, np.ndarray]], name: str) -> Floats:
+def _range_of_heads(
+    arrays: Sequence[Arrays], state: State
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    for name in (AUC, INSIDE, MASS):
+        single = _single_heads(arrays, f"{state}.{name}")
+        if len(single):
+            yield name, (float(single.min()), float(single.max()))
+
+
+def _single_heads(arrays: Sequence[Arrays], name: str) -> Floats:
     """Return the mean over cases of each head of each run; none of a rollout."""
     means = []
     for each in arrays:
@@ -121,3 +180,56 @@ def _single_heads(arrays: list[dict[str, np.ndarray]], name: str) -> Floats:
         if heads.shape[1] and known.any():
             means.append(heads[known].mean(axis=0))
     return np.concatenate(means) if means else np.array([])
+
+
+@dataclass(frozen=True)
+class LooksApart:
+    """Maps of one minus those of another, paired by case and by run.
+
+    other: of another method in the same state, or of the same one before fine-tuning.
+    """
+
+    one: Looking
+    other: Looking
+    auc: Estimate | None
+    inside: Estimate | None
+    cases: int
+    runs: int
+
+
+def between_methods(found: Sequence[Looking], *, level: float) -> Iterator[LooksApart]:
+    """Yield every pair of methods in a place, the later in the file minus the earlier."""
+    places: dict[tuple[str, ...], list[Looking]] = {}
+    for each in found:
+        places.setdefault(each.place, []).append(each)
+    for some in places.values():
+        for other, one in combinations(some, 2):
+            yield _apart(one, other, level)
+
+
+def over_fine_tuning(
+    evidence: Evidence, *, structures: bool, level: float
+) -> Iterator[LooksApart]:
+    """Yield each method after fine-tuning minus itself before it, run by run."""
+    made: list[tuple[Looking, Looking]] = []
+    for place, own in runs_of_state(evidence.features.nodes(KIND), "after"):
+        both = (
+            _of_runs(place, own, state, evidence, structures=structures)
+            for state in ("after", "before")
+        )
+        made += zip(*both, strict=True)
+    of = {id(one): before for one, before in made}
+    for one in _sorted([one for one, _ in made], evidence):
+        yield _apart(one, of[id(one)], level)
+
+
+def _apart(one: Looking, other: Looking, level: float) -> LooksApart:
+    """Pair what both have: a case or a run of one alone is left out."""
+    gaps = {
+        name: one.values[name].sub(other.values[name]).dropna(how="all")
+        for name in (AUC, INSIDE)
+    }
+    gaps = {name: gap.dropna(how="all", axis=1) for name, gap in gaps.items()}
+    cases, runs = gaps[AUC].shape
+    auc, inside = (mean_over_both(_numbers(gaps[name]), level) for name in gaps)
+    return LooksApart(one, other, auc, inside, cases, runs)

@@ -63,6 +63,13 @@ def estimated(name: str, found: Estimate | None, joint: str = "_") -> dict[str, 
     return {name: found.value, **ends}
 
 
+def leaves_out_0(found: Estimate | None) -> bool:
+    """Tell whether an estimate has an interval, on one side of 0."""
+    if found is None or found.low is None or found.high is None:
+        return False
+    return found.low > 0 or found.high < 0
+
+
 def about_cells(evidence: Evidence) -> tuple[str, ...]:
     """Return what has to be said of the cells under every table of analyses."""
     cells = evidence.scope.cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..attention import ENTROPY, KIND, SPREAD, Apart, Attended, apart, attended
 from ..evidence import Evidence
 from ..figures.attention import sketches
-from ..representation import LABELS, about_cells, block, estimated
+from ..representation import LABELS, about_cells, block, estimated, leaves_out_0
 from ..sheet import Column, Row, Sheet, Value
 from . import View
 
@@ -87,13 +87,7 @@ def differences(evidence: Evidence) -> Sheet:
 def _difference(one: Apart, evidence: Evidence) -> Row:
     values = _labels(one.one, evidence) | {"other": one.other.method, "runs": one.runs}
     values |= estimated("entropy", one.entropy) | estimated("spread", one.spread)
-    surely = any(
-        each is not None
-        and each.low is not None
-        and each.high is not None
-        and (each.low > 0 or each.high < 0)
-        for each in (one.entropy, one.spread)
-    )
+    surely = any(map(leaves_out_0, (one.entropy, one.spread)))
     keys = tuple(dict.fromkeys((*one.one.keys, *one.other.keys)))
     return Row(values, keys, marked=surely)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...metrics.maps import auc_inside, top_inside, top_weights
 from ...schema.analyses import AttentionMaps
+from ...schema.task import TaskSpec
 from ..data import TaskData
 from ..measured import Measured, write_features
 from ..networks import Adapted
@@ -21,7 +22,9 @@ from .networks import Crop, after, batches, before, settings_of, shape_of
 Maps = npt.NDArray[np.float32]  # (maps, *sides) of one crop, the mean over heads first
 Mask = npt.NDArray[np.bool_]
 State = Literal["before", "after"]
+Labels = npt.NDArray[np.uint8]
 SCORES = ("attention_auc", "attention_top_inside", "attention_top_mass")
+OF_MASKS = SCORES[:2]
 
 
 def analyse(node: Node) -> None:
@@ -29,8 +32,10 @@ def analyse(node: Node) -> None:
 
     attention_maps.npz: `cases` (n,); `inside` (n,), the mask's share of the crop, nan
     without a mask; STATE.SCORE (n, maps), the mean over heads first, then each head, nan
-    where undefined; of the first cases I_AXIS_image, I_AXIS_mask and STATE.I_AXIS, the
-    slices across an axis, 8 bit, but maps in 16-bit floats, 1 being even attention.
+    where undefined; `structures` (S,), what the task is scored on, with
+    `inside.structures` and STATE.SCORE.structures (n, S), of the mean over heads; of the
+    first cases I_AXIS_image, I_AXIS_mask and STATE.I_AXIS, the slices across an axis,
+    8 bit, but maps in 16-bit floats, 1 being even attention.
 
     Raises DataError.
     """
@@ -39,23 +44,29 @@ def analyse(node: Node) -> None:
     data = node.data()
     ids = data.check(node.where["cases"]["test"])
     crops = crops_about_structures(data, ids, sides, settings.samples)
-    masks = [mask_of(data, crop, sides) for crop in crops]
+    labels = [label_of(data, crop, sides) for crop in crops]
+    masks = [None if label is None else label > 0 for label in labels]
     inside = [np.nan if m is None else float(m.mean()) for m in masks]
+    structures = structures_of(data.spec)
+    parts = [structure_masks(label, structures) for label in labels]
     arrays: dict[str, Any] = {
         "cases": np.array([crop.case_id for crop in crops], dtype=np.str_),
         "inside": np.array(inside),
+        "structures": np.array(list(structures), dtype=np.str_),
+        "inside.structures": np.array([[m.mean() for m in some] for some in parts]),
     }
     rows: list[Measured] = []
     planes: list[tuple[int, ...]] = []
     networks: dict[State, Adapted] = {"before": before(node), "after": after(node)}
     for state, network in networks.items():
-        scores, place = [], 0
+        scores, of_parts, place = [], [], 0
         for x in batches(node, data, crops, sides, settings.batch):
             found = maps_of(
                 network, x, block=settings.block, rollout=settings.of == "rollout"
             ).cpu().numpy()  # fmt: skip
             for image, maps in zip(x[:, 0].cpu().numpy(), found, strict=True):
                 scores.append(scores_of(maps, masks[place]))
+                of_parts.append([_of_mean(maps, mask) for mask in parts[place]])
                 if place < settings.pictures:
                     if state == "before":  # both states are cut in the same places
                         planes.append(planes_of(maps[0], masks[place]))
@@ -67,6 +78,10 @@ def analyse(node: Node) -> None:
         for number, name in enumerate(SCORES):
             arrays[f"{state}.{name}"] = table[:, number]
             rows += _rows(state, name, table[:, number])
+        by_part = np.array(of_parts).reshape(len(crops), len(structures), len(OF_MASKS))
+        for number, name in enumerate(OF_MASKS):
+            arrays[f"{state}.{name}.structures"] = by_part[..., number]
+            rows += _rows_of_structures(state, name, by_part[..., number], structures)
     known = [share for share in inside if not np.isnan(share)]
     if known:
         mean = float(np.mean(known))
@@ -98,18 +113,40 @@ def crops_about_structures(
     return found
 
 
-def mask_of(data: TaskData, crop: Crop, sides: Sequence[int]) -> Mask | None:
-    """Return which voxels of a crop are labelled at all, None where no case has labels."""
+def label_of(data: TaskData, crop: Crop, sides: Sequence[int]) -> Labels | None:
+    """Return the label values of a crop, 0 where it is padded; None without labels."""
     label = data.cached.label(data.cached.index_of(crop.case_id))
     if label is None:
         return None
     box = tuple(
         slice(at, at + side) for at, side in zip(crop.start, sides, strict=True)
     )
-    part = label[box] > 0
-    whole = np.zeros(tuple(sides), dtype=np.bool_)
+    part = label[box]
+    whole = np.zeros(tuple(sides), dtype=np.uint8)
     whole[tuple(slice(n) for n in part.shape)] = part
     return whole
+
+
+def structures_of(spec: TaskSpec) -> dict[str, tuple[int, ...]]:
+    """Return the label values of each structure or region that a task is scored on."""
+    if spec.regions:
+        return dict(zip(spec.scored, spec.region_values, strict=True))
+    return {name: (spec.structures[name],) for name in spec.scored}
+
+
+def structure_masks(
+    label: Labels | None, structures: Mapping[str, Sequence[int]]
+) -> list[Mask]:
+    """Return where each structure is; an empty mask each for a crop without labels."""
+    if label is None:
+        return [np.zeros(1, dtype=np.bool_) for _ in structures]
+    return [np.isin(label, list(values)) for values in structures.values()]
+
+
+def _of_mean(maps: Maps, mask: Mask) -> list[float]:
+    """Return OF_MASKS of the mean map, nan where a structure is not in the crop."""
+    found = scores_of(maps[:1], mask if mask.any() else None)
+    return [score[0] for score in found[: len(OF_MASKS)]]
 
 
 def scores_of(maps: Maps, mask: Mask | None) -> list[list[float]]:
@@ -138,6 +175,20 @@ def _rows(state: State, name: str, values: npt.NDArray[np.float64]) -> list[Meas
             mean = float(known.mean())
             rows.append(Measured(f"{state}.{which}", name, mean, len(known)))
     return rows
+
+
+def _rows_of_structures(
+    state: State,
+    name: str,
+    values: npt.NDArray[np.float64],
+    structures: Iterable[str],
+) -> Iterator[Measured]:
+    """Yield means over cases of each structure (columns), n being those that have it."""
+    for structure, column in zip(structures, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        if len(known):
+            layer = f"{state}.mean.{structure}"
+            yield Measured(layer, name, float(known.mean()), len(known))
 
 
 def planes_of(values: Maps, mask: Mask | None) -> tuple[int, ...]:

@@ -10,10 +10,12 @@ from harness.nn.build import build_encoder
 from harness.nn.settings import SwinSettings, ViTSettings
 from harness.run.represent.attention_maps import (
     crops_about_structures,
-    mask_of,
+    label_of,
     planes_of,
     scores_of,
     slices_of,
+    structure_masks,
+    structures_of,
 )
 from harness.run.represent.class_maps import (
     class_maps,
@@ -114,12 +116,28 @@ def test_crops_lie_about_the_structure_and_inside_the_volume():
     data, sides = _data(label), (8, 8, 4)
     (crop,) = crops_about_structures(data, ["a"], sides, 4)
     assert crop.start == (12, 0, 4)  # at the far end; a small axis is padded
-    mask = mask_of(data, crop, sides)
-    assert np.argwhere(mask).tolist() == [[5, 2, 1], [5, 3, 1]]
-    assert planes_of(np.zeros(sides), mask) == (5, 2, 1)
-    assert mask_of(_data(None), crop, sides) is None
+    found = label_of(data, crop, sides)
+    assert np.argwhere(found == 2).tolist() == [[5, 2, 1], [5, 3, 1]]
+    assert planes_of(np.zeros(sides), found > 0) == (5, 2, 1)
+    assert label_of(_data(None), crop, sides) is None
     (middle,) = crops_about_structures(_data(None), ["a"], sides, 4)
     assert middle.start == (6, 0, 4)
+
+
+def test_masks_of_structures_and_of_regions_that_overlap():
+    label = np.array([0, 1, 2, 3, 2], dtype=np.uint8)
+    plain = SimpleNamespace(
+        structures={"b": 2, "a": 1, "c": 3}, regions={}, scored=("a", "b", "c")
+    )
+    masks = structure_masks(label, structures_of(plain))
+    assert [np.flatnonzero(m).tolist() for m in masks] == [[1], [2, 4], [3]]
+    regions = SimpleNamespace(
+        regions={"whole": ("a", "b"), "core": ("b",)}, scored=("whole", "core"),
+        region_values=((1, 2), (2,)),
+    )  # fmt: skip
+    masks = structure_masks(label, structures_of(regions))
+    assert [np.flatnonzero(m).tolist() for m in masks] == [[1, 2, 4], [2, 4]]
+    assert not any(m.any() for m in structure_masks(None, structures_of(plain)))
 
 
 def test_slices_pass_through_the_map_s_highest_where_there_is_no_mask():

@@ -50,6 +50,15 @@ def test_scores_of_every_case_and_slices_of_the_first(finished):
         assert scores.shape[1] > 2  # the mean and two heads or more
         assert ((scores >= 0) & (scores <= 1)).all()
         assert 0 < arrays["inside"].mean() < 1
+        names = list(arrays["structures"])
+        of_parts = arrays["before.attention_auc.structures"]
+        assert {"liver", "spleen"} <= set(names)
+        assert of_parts.shape == arrays["inside.structures"].shape == (2, len(names))
+        there = arrays["inside.structures"] > 0
+        assert (np.isfinite(of_parts) == there).all()
+        assert arrays["inside.structures"].sum(axis=1) == pytest.approx(
+            arrays["inside"]
+        )
         assert arrays["before.0_0"].shape == arrays["0_0_mask"].shape
         assert "1_0_image" not in arrays
     with np.load(store.file(rollout.key, "attention_maps.npz")) as arrays:
@@ -62,6 +71,10 @@ def test_the_report_has_a_table_and_pictures(finished, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "before fine-tuning" in said
     assert "AUC inside" in said
+    assert main([*words, "report", "--table", "attention-maps-by-structure"]) == 0
+    assert "spleen" in capsys.readouterr().out
+    assert main([*words, "report", "--table", "attention-maps-differences"]) == 0
+    assert "itself before fine-tuning" in capsys.readouterr().out
     name = "attention_maps_phantom_organs_finetune_1"
     out = ["--images", "--out", str(tmp_path)]
     assert main([*words, "report", "--figure", name, *out]) == 0
