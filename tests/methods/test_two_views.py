@@ -47,7 +47,7 @@ def test_crops_that_may_share_too_little_are_refused(name):
         resolve(
             kind(name).Settings, "tiny", {"crop": (32, 32, 16), "region": (40, 40, 20)}
         )
-    with pytest.raises(ValueError, match="greater than or equal to 2"):
+    with pytest.raises(ValueError, match="the nearest batch is 2"):
         resolve(kind(name).Settings, "tiny", {"batch": 1})
 
 

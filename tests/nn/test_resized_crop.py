@@ -93,7 +93,7 @@ def test_the_slice_axis_is_cut_on_its_own():
         ({"local_crop": (17, 16, 16)}, "the nearest to 17 is 16"),
         ({"local_crop": (48, 16, 16)}, "the nearest to 48 is 32"),
         ({"local_scale": (0.4, 0.1)}, "0 < low <= high"),
-        ({"prototypes": 1}, "greater than or equal to 2"),
+        ({"prototypes": 1}, "the nearest is 2"),
         ({"batch": 1}, "greater than or equal to 2"),
     ],
 )
