@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -190,6 +190,25 @@ def mean_over_both(values: Floats, level: float) -> Estimate | None:
     return estimate(two_way(scores, level=level))
 
 
+class _Placed(Protocol):
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What methods have to share to be compared."""
+
+
+_Found = TypeVar("_Found", bound=_Placed)
+
+
+def later_and_earlier(found: Sequence[_Found]) -> Iterator[tuple[_Found, _Found]]:
+    """Yield every pair of methods in a place, the later in the file first."""
+    places: dict[tuple[str, ...], list[_Found]] = {}
+    for each in found:
+        places.setdefault(each.place, []).append(each)
+    for some in places.values():
+        for other, one in combinations(some, 2):
+            yield one, other
+
+
 @dataclass(frozen=True)
 class Apart:
     """One method minus another at one stage, paired by run and by batch of crops."""
@@ -207,16 +226,12 @@ def apart(found: Sequence[Attended], *, level: float) -> Iterator[Apart]:
     The crops are the same ones for every method, so that batches are pairs; runs with
     the same seed are too.
     """
-    places: dict[tuple[str, ...], list[Attended]] = {}
-    for each in found:
-        places.setdefault(each.place, []).append(each)
-    for some in places.values():
-        for other, one in combinations(some, 2):
-            shared = [run for run in one.runs if run in other.runs]
-            yield Apart(
-                one, other, _minus(one, other, ENTROPY, shared, level),
-                _minus(one, other, SPREAD, shared, level), len(shared),
-            )  # fmt: skip
+    for one, other in later_and_earlier(found):
+        shared = [run for run in one.runs if run in other.runs]
+        yield Apart(
+            one, other, _minus(one, other, ENTROPY, shared, level),
+            _minus(one, other, SPREAD, shared, level), len(shared),
+        )  # fmt: skip
 
 
 def _minus(

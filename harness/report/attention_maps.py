@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from ..analyse.estimate import Estimate
 from ..analyse.intervals import Floats
-from .attention import STATES, State, mean_over_both, runs_of_state
+from .attention import (
+    STATES,
+    State,
+    later_and_earlier,
+    mean_over_both,
+    runs_of_state,
+)
 from .evidence import Evidence
 from .representation import in_file_order
 from .table import budget_order
@@ -199,12 +204,8 @@ class LooksApart:
 
 def between_methods(found: Sequence[Looking], *, level: float) -> Iterator[LooksApart]:
     """Yield every pair of methods in a place, the later in the file minus the earlier."""
-    places: dict[tuple[str, ...], list[Looking]] = {}
-    for each in found:
-        places.setdefault(each.place, []).append(each)
-    for some in places.values():
-        for other, one in combinations(some, 2):
-            yield _apart(one, other, level)
+    for one, other in later_and_earlier(found):
+        yield _apart(one, other, level)
 
 
 def over_fine_tuning(
