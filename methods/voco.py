@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.api import Batch, Loss, Method, MethodSettings, Sides
-from harness.nn.batchnorm import BatchNorm
+from harness.nn.batchnorm import use_batch_statistics
 from harness.nn.build import build_encoder
 from harness.nn.draws import rows
 from harness.nn.ema import Teacher
-from harness.nn.init import initialise
+from harness.nn.levels import LevelAverages, MapAverages
 from harness.nn.losses import mean_count
+from harness.nn.projection import ProjectionHead
 from harness.schema.task import Tier
 
 _MODES = {2: "bilinear", 3: "trilinear"}
@@ -42,7 +43,7 @@ class VoCoSettings(MethodSettings):
         (64, 64, 64), description="what base and target crops are resized to; 1.24"
     )
     targets: int = Field(2, ge=1, description="crops per region; METHODS 1.24")
-    code: int = Field(2048, ge=1, description="METHODS 1.24")
+    code: int = Field(2048, ge=1, description="of all three layers; METHODS 1.24")
     momentum: float = Field(0.9, ge=0, le=1, description="fixed; METHODS 1.24")
     batch: int = Field(2, ge=1, description="regions; chosen here, each gives 18 crops")
     weight_decay: float = Field(0.1, ge=0, description="METHODS 1.24")
@@ -79,7 +80,11 @@ class VoCoSettings(MethodSettings):
 
 
 class _Coder(nn.Module):
-    """Encoder, averages of all its maps together, a layer and batch norm without affine."""
+    """Encoder, averages of several depths together, a perceptron of three layers.
+
+    On a Swin the averages are those of SwinUNETR's levels, as published; on others, of
+    which no paper says the levels, of the encoder's own maps (chosen here).
+    """
 
     def __init__(
         self, settings: VoCoSettings, channels: int, rng: torch.Generator
@@ -87,14 +92,18 @@ class _Coder(nn.Module):
         super().__init__()
         self.encoder = build_encoder(settings.encoder, channels, rng)
         self.encoder.hide_nothing()
-        self.linear = nn.Linear(sum(self.encoder.widths), settings.code)
-        self.norm = BatchNorm(settings.code, affine=False)
-        initialise(self.linear, rng)
+        self.averages = (
+            LevelAverages(self.encoder, channels, rng)
+            if settings.encoder.kind == "swin"
+            else MapAverages(self.encoder)
+        )
+        self.head = ProjectionHead(
+            self.averages.width, settings.code, settings.code, rng, layers=3,
+            affine=False,
+        )  # fmt: skip
 
     def forward(self, x: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        maps = self.encoder(x, rng=rng).maps
-        pooled = torch.cat([each.flatten(2).mean(dim=2) for each in maps], dim=1)
-        codes: Tensor = self.norm(self.linear(pooled))
+        codes: Tensor = self.head(self.averages(x, self.encoder(x, rng=rng)))
         return codes
 
 
@@ -109,7 +118,7 @@ class VoCo(Method):
     Settings = VoCoSettings
     encoders: ClassVar[tuple[str, ...]] = ("swin", "vit", "resnet")
     dims: ClassVar[tuple[int, ...]] = (2, 3)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self, settings: VoCoSettings, channels: int, rng: torch.Generator
@@ -118,6 +127,7 @@ class VoCo(Method):
         self.settings = settings
         self.student = _Coder(settings, channels, rng)
         self.teacher = Teacher(self.student)
+        use_batch_statistics(self.teacher)  # the code keeps no running ones
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Return the loss of target and base crops of each region (B, C, *region)."""

@@ -20,9 +20,16 @@ from .features import CONVOLUTION, Encoder, Features
 from .init import initialise
 from .norm import InstanceNorm
 
-# Width below which the network is a scaled-down one: there, half of it is used at full
-# resolution, where one thread would otherwise spend most of a step.
+# Width below which the network is a scaled-down one.
 PAPER_WIDTH = 48
+
+
+def full_resolution_width(width: int) -> int:
+    """Return the channels at full resolution beside a stem of `width`: as many, or half.
+
+    Half below 48, where one thread would otherwise spend most of a step there.
+    """
+    return max(1, width // 2) if width < PAPER_WIDTH else width
 
 
 class CnnDecoder(nn.Module):
@@ -52,14 +59,12 @@ class CnnDecoder(nn.Module):
         super().__init__()
         *stages, deepest = widths
         self.joins = len(widths)
-        if full_width is None:
-            narrow = widths[0] < PAPER_WIDTH
-            full_width = max(1, widths[0] // 2) if narrow else widths[0]
-        self.image = _Residual(dims, channels, full_width)
+        full_width = full_width or full_resolution_width(widths[0])
+        self.image = ResidualBlock(dims, channels, full_width)
         self.skips = nn.ModuleList(
-            _Residual(dims, width, width) for width in stages[:-1]
+            ResidualBlock(dims, width, width) for width in stages[:-1]
         )
-        self.bottleneck = _Residual(dims, deepest, deepest)
+        self.bottleneck = ResidualBlock(dims, deepest, deepest)
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.ups = nn.ModuleList(
             _Up(dims, low, high, 1 if step < dilated else 2)
@@ -71,7 +76,7 @@ class CnnDecoder(nn.Module):
 
     def forward(self, x: Tensor, features: Features) -> Tensor:
         """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
-        x, *maps = (_memory_order(x) for x in (x, *features.maps))
+        x, *maps = (memory_order(x) for x in (x, *features.maps))
         *stages, deepest = maps
         skips = [
             block(skip) for block, skip in zip(self.skips, stages[:-1], strict=True)
@@ -110,7 +115,7 @@ class PlainDecoder(nn.Module):
         levels = self.joins = doublings(patch)
         base = base or narrowed(widths[-1])
         high = [base * 2**level for level in range(levels)]  # finest first
-        self.image = _Residual(dims, channels, high[0])
+        self.image = ResidualBlock(dims, channels, high[0])
         taps = widths[len(widths) - levels : -1]
         self.raises = nn.ModuleList(
             _Raise(dims, width, high[level], levels - level)
@@ -123,7 +128,7 @@ class PlainDecoder(nn.Module):
 
     def forward(self, x: Tensor, features: Features) -> Tensor:
         """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
-        x, *maps = (_memory_order(x) for x in (x, *features.maps))
+        x, *maps = (memory_order(x) for x in (x, *features.maps))
         *taps, y = maps
         taps = taps[len(taps) - len(self.raises) :]
         skips = [self.image(x)]
@@ -155,8 +160,8 @@ class PyramidDecoder(nn.Module):
         super().__init__()
         base = narrowed(width)
         high = [base * 2**level for level in range(levels)]  # finest first
-        self.image = _Residual(dims, channels, base)
-        self.maps = nn.ModuleList(_Residual(dims, width, each) for each in high)
+        self.image = ResidualBlock(dims, channels, base)
+        self.maps = nn.ModuleList(ResidualBlock(dims, width, each) for each in high)
         rising = zip(high[::-1], [*high[-2::-1], base], strict=True)
         self.ups = nn.ModuleList(_Up(dims, low, up, 2) for low, up in rising)
         self.classify = POINTWISE[dims](base, classes, 1)
@@ -164,7 +169,7 @@ class PyramidDecoder(nn.Module):
 
     def forward(self, x: Tensor, pyramid: Sequence[Tensor]) -> Tensor:
         """x: (B, channels, *sides). Returns logits (B, classes, *sides)."""
-        x, *maps = (_memory_order(each) for each in (x, *pyramid))
+        x, *maps = (memory_order(each) for each in (x, *pyramid))
         *skips, y = [block(each) for block, each in zip(self.maps, maps, strict=True)]
         skips.insert(0, self.image(x))
         for up, skip in zip(self.ups, reversed(skips), strict=True):
@@ -202,7 +207,7 @@ class _Raise(nn.Module):
         self.rest = nn.ModuleList(
             nn.Sequential(
                 RAISING[dims](outputs, outputs, 2, stride=2, bias=False),
-                _Residual(dims, outputs, outputs),
+                ResidualBlock(dims, outputs, outputs),
             )
             for _ in range(times - 1)
         )
@@ -240,7 +245,7 @@ POINTWISE = {2: _Pointwise2d, 3: _Pointwise3d}
 RAISING = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
-class _Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions of side 3, instance norm, a shortcut and LeakyReLU(0.01)."""
 
     def __init__(self, dims: int, inputs: int, outputs: int) -> None:
@@ -269,7 +274,7 @@ class _Up(nn.Module):
     def __init__(self, dims: int, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
         self.up = RAISING[dims](inputs, outputs, factor, stride=factor, bias=False)
-        self.block = _Residual(dims, 2 * outputs, outputs)
+        self.block = ResidualBlock(dims, 2 * outputs, outputs)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """x: (B, inputs, *low); skip: (B, outputs, *high), high <= factor * low."""
@@ -278,7 +283,7 @@ class _Up(nn.Module):
         return result
 
 
-def _memory_order(x: Tensor) -> Tensor:
+def memory_order(x: Tensor) -> Tensor:
     """Put channels last in memory on the CPU, where that is faster, else first."""
     if x.device.type == "cpu":
         last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d

@@ -17,6 +17,7 @@ class ProjectionHead(nn.Module):
 
     inputs -> hidden -> ... -> outputs, the heads of SimCLR, MoCo v3 and BYOL (METHODS
     1.3, 1.5, 1.6). last_norm: a batch norm without affine after the last layer (MoCo v3).
+    affine: whether the other norms scale and shift (not in VoCo, METHODS 1.24).
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class ProjectionHead(nn.Module):
         *,
         layers: int = 2,
         last_norm: bool = False,
+        affine: bool = True,
     ) -> None:
         super().__init__()
         parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -37,7 +39,7 @@ class ProjectionHead(nn.Module):
             # What a batch norm follows needs no bias: it would be subtracted again.
             parts[f"linear{index}"] = nn.Linear(low, high, bias=last and not last_norm)
             if not last:
-                parts[f"norm{index}"] = BatchNorm(high)
+                parts[f"norm{index}"] = BatchNorm(high, affine=affine)
                 parts[f"relu{index}"] = nn.ReLU()
             elif last_norm:
                 parts[f"norm{index}"] = BatchNorm(high, affine=False)

@@ -119,6 +119,21 @@ def test_ibot_starts_masking_when_told(batch):
     assert method.loss(batch, rng()).terms["patch"].item() > 0
 
 
+@pytest.mark.parametrize(
+    ("tier", "encoder", "steps", "first"),
+    [
+        # METHODS 1.15: epoch 50 on a Swin, of 300: a sixth of 250,000 steps.
+        ("paper", "swin", 250_000, 41_667),
+        ("paper", "vit", 250_000, 0),
+        ("demo", "swin", 3000, 500),
+        ("small", "swin", 300, 0),
+    ],
+)
+def test_on_a_swin_masks_of_ibot_begin_at_epoch_50_of_300(tier, encoder, steps, first):
+    settings = resolve(kind("ibot").Settings, tier, {"encoder": encoder})
+    assert (settings.steps, settings.first_masked) == (steps, first)
+
+
 @torch.no_grad()
 def test_mst_hides_what_is_attended_least_and_restores_the_whole(batch):
     with torch.enable_grad():

@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from harness.api import resolve
 from methods.voco import overlaps, voco_terms
 
-from .conftest import kind, rng, tiny
+from .conftest import kind, rng, stirred, tiny
+from .test_paper import built
 
 
 def test_overlaps_are_the_shares_of_volume_and_sum_to_one():
@@ -97,3 +99,81 @@ def test_a_grid_that_does_not_fill_the_region_is_refused():
         resolve(settings, "tiny", {"region": (40, 40, 40)})
     with pytest.raises(ValueError, match="one base crop tells nothing"):
         resolve(settings, "tiny", {"grid": (1, 1, 1), "region": (20, 20, 20)})
+
+
+def residual(block, x):
+    """conv, norm, LeakyReLU, conv, norm, plus the shortcut, LeakyReLU."""
+
+    def norm(y, layer):
+        mean = y.mean(dim=(2, 3, 4), keepdim=True)
+        var = ((y - mean) ** 2).mean(dim=(2, 3, 4), keepdim=True)
+        shape = (1, -1, 1, 1, 1)
+        y = (y - mean) / (var + 1e-5).sqrt()
+        return y * layer.weight.view(shape) + layer.bias.view(shape)
+
+    def leaky(y):
+        return torch.where(y > 0, y, 0.01 * y)
+
+    straight = x
+    if block.conv1.in_channels != block.conv1.out_channels:
+        conv, its_norm = block.shortcut
+        straight = norm(functional.conv3d(x, conv.weight), its_norm)
+    y = leaky(norm(functional.conv3d(x, block.conv1.weight, padding=1), block.norm1))
+    y = norm(functional.conv3d(y, block.conv2.weight, padding=1), block.norm2)
+    return leaky(y + straight)
+
+
+@torch.no_grad()
+def test_codes_are_of_the_levels_that_a_segmentation_network_reads():
+    """METHODS 1.24: the image, each skip but the deepest, the bottleneck; then 3 layers."""
+    coder = stirred(tiny("voco")).student
+    x = torch.rand(3, 1, 32, 32, 32, generator=rng())
+    maps = coder.encoder(x).maps
+    blocks = list(coder.averages.blocks)
+    assert (len(maps), len(blocks)) == (4, 4)
+    levels = [x, maps[0], maps[1], maps[3]]  # not maps[2], the deepest skip
+    each = [
+        residual(*pair).mean(dim=(2, 3, 4)) for pair in zip(blocks, levels, strict=True)
+    ]
+    code = torch.cat(each, dim=1)
+    assert code.shape[1] == 6 + 12 + 24 + 96  # half of 12 channels at full resolution
+    parts = coder.head.layers
+    for layer in (1, 2):
+        code = getattr(parts, f"linear{layer}")(code)
+        norm = getattr(parts, f"norm{layer}")
+        assert norm.weight is None  # no affine
+        code = code - norm.running_mean
+        code = (code / (norm.running_var + 1e-5).sqrt()).clamp(min=0)
+    code = parts.linear3(code)
+    assert coder(x).flatten().tolist() == pytest.approx(
+        code.flatten().tolist(), rel=1e-3, abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "width"),
+    [
+        ({}, 48 + 48 + 96 + 192 + 768),  # 1152, METHODS 1.24
+        ({"kind": "vit"}, 4 * 768),
+        ({"kind": "resnet"}, 64 + 256 + 512 + 1024 + 2048),
+    ],
+)
+def test_the_published_codes_are_of_1152_numbers_and_2048_wide(encoder, width):
+    student = built("voco", encoder=encoder).student
+    layers = student.head.layers
+    assert layers.linear1.in_features == student.averages.width == width
+    assert [layers.linear1.out_features, layers.linear3.out_features] == [2048, 2048]
+
+
+def test_the_teacher_norms_with_what_it_sees():
+    """The released code keeps no running statistics (METHODS 1.24: no affine either)."""
+    method = tiny("voco")
+    teacher = method.teacher.module
+    x = torch.rand(4, 1, 16, 16, 16, generator=rng())
+    seen = []
+    teacher.head.layers.norm1.register_forward_hook(
+        lambda _m, _i, out: seen.append(out)
+    )
+    method.teacher(x)
+    assert seen[0].mean(dim=0).abs().max() < 1e-5
+    assert seen[0].std(dim=0, correction=0).mean() == pytest.approx(1, abs=0.1)

@@ -236,6 +236,19 @@ METHODS = [
         "tests/methods/test_voco.py",
     ),
     Mutant(
+        "VoCo reads the deepest skip, not the bottleneck", "METHODS 1.24",
+        "harness/nn/levels.py", "*skips, _, deepest = features.maps",
+        "*skips, deepest, _ = features.maps", "tests/methods/test_voco.py",
+    ),
+    Mutant(
+        "VoCo's teacher norms by running statistics", "METHODS 1.24", VOCO,
+        "use_batch_statistics(self.teacher)", "pass", "tests/methods/test_voco.py",
+    ),
+    Mutant(
+        "iBOT hides from the first step on a Swin", "METHODS 1.15", "methods/ibot.py",
+        "share = 1 / 6 if", "share = 0.0 if", "tests/methods/test_self_distillation.py",
+    ),
+    Mutant(
         "VoCo's base crops are compared with themselves", "METHODS 1.24", VOCO,
         "return pos, neg, alike[:, pairs].mean()", "return pos, neg, alike.mean()",
         "tests/methods/test_voco.py",
