@@ -10,23 +10,54 @@ from harness.nn.views import random_view
 from .conftest import kind, rng, tiny
 
 
-def test_the_loss_is_the_mean_error_of_hidden_voxels(batch):
-    method = tiny("simmim", mask_ratio=0.4, crop=(16, 16, 16)).eval()
-    got = method.loss(batch, rng(7)).total.item()
+def test_the_loss_by_loops_over_voxels_of_a_known_prediction():
+    """METHODS 1.13: L = Σ m |x - x̂| / (Σ m C); nothing of it is taken from the method.
 
-    draws = rng(7)
-    x = random_view(batch.volumes, (16, 16, 16), draws)
-    unit = method.student.unit
-    hidden = random_units(2, (16 // unit,) * 3, 0.4, draws)
-    with torch.no_grad():
-        x_hat = method.head(method.student(x, mask_units=hidden).maps[-1])
-        gaps = (x_hat - x).abs().numpy()
-    errors = [
-        gaps[b, 0, i, j, k]
-        for b, i, j, k in np.ndindex(2, 16, 16, 16)
-        if hidden[b, i // unit, j // unit, k // unit]
-    ]
-    assert got == pytest.approx(np.mean(errors), rel=1e-5)
+    The view is the volume itself, the prediction is written over the head's, and which
+    units are hidden is what the encoder was told.
+    """
+    side, unit, channels = 32, 8, 2
+    sides = (side,) * 3
+    method = tiny("simmim", channels=channels, region=sides, crop=sides).eval()
+    x = torch.rand(2, channels, *sides, generator=rng(2))
+    x_hat = x + 3 * torch.rand(x.shape, generator=rng(3)) - 1
+    x_hat += upsampled(torch.rand(2, 4, 4, 4, generator=rng(4)), unit)  # unlike units
+    told = []
+    method.student.register_forward_pre_hook(
+        lambda _m, _a, kwargs: told.append(kwargs["mask_units"]), with_kwargs=True
+    )
+    method.head.register_forward_hook(lambda *_: x_hat)
+    got = method.loss(Batch(x, ("a", "b")), rng(7)).total.item()
+
+    (hidden,) = told
+    # ceil(0.7 * 64) of each image's units, and not the same ones (METHODS 1.27)
+    assert [each.sum().item() for each in hidden] == [45, 45]
+    assert not torch.equal(*hidden)
+    total = count = 0
+    for b, z, y, w in np.argwhere(hidden.numpy()):
+        cube = tuple(slice(unit * n, unit * n + unit) for n in (z, y, w))
+        for c in range(channels):
+            pairs = zip(
+                x[b, c][cube].flatten().tolist(),
+                x_hat[b, c][cube].flatten().tolist(),
+                strict=True,
+            )
+            for value, guess in pairs:
+                total += value - guess if value > guess else guess - value
+                count += 1
+    assert count == 2 * 45 * unit**3 * channels
+    assert got == pytest.approx(total / count, rel=1e-5)
+    # none of the usual mistakes comes near it
+    away, shown = (x - x_hat).abs(), upsampled(~hidden, unit).expand_as(x)
+    wrong = [away.mean(), away[shown].mean(), away[~shown].square().mean()]
+    assert all(abs(got - each.item()) > 1e-3 for each in wrong)
+
+
+def upsampled(units, factor):
+    voxels = units[:, None]
+    for axis in (2, 3, 4):
+        voxels = voxels.repeat_interleave(factor, dim=axis)
+    return voxels
 
 
 def test_the_targets_of_visible_voxels_do_not_matter(batch, monkeypatch):
@@ -83,9 +114,7 @@ def test_a_resnet_is_shown_nothing_of_hidden_voxels(batch):
     method = tiny("simmim", encoder="resnet").eval()
     x, unit = batch.volumes[..., :32, :32, :32], method.student.unit
     hidden = random_units(2, (32 // unit,) * 3, 0.7, rng(7))
-    voxels = hidden[:, None]
-    for axis in (2, 3, 4):
-        voxels = voxels.repeat_interleave(unit, dim=axis)
+    voxels = upsampled(hidden, unit)
     with torch.no_grad():
         one = method.student(x, mask_units=hidden).pooled
         other = method.student(torch.where(voxels, x + 5, x), mask_units=hidden).pooled
