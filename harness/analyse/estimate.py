@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
 from .intervals import NONE, Intervals, quantile
+
+Limits = tuple[float, float]
+ANY: Limits = (-inf, inf)
+SHARE: Limits = (0.0, 1.0)
+POSITIVE: Limits = (0.0, inf)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,30 @@ def estimate(intervals: Intervals | None, row: int = 0) -> Estimate | None:
         int(intervals.cases[row]),
         int(intervals.seeds[row]),
     )
+
+
+def clipped(found: Estimate, limits: Limits) -> Estimate:
+    """Return an estimate of what lies within limits by its nature, its interval cut there.
+
+    What is cut off holds no possible value, so that the interval covers as often as
+    before: Student's of two runs is wide, and may reach past 1 for an AUC. The value
+    itself stays inside where rounding, or an unbiased estimate, is past a limit.
+    """
+    if found.low is None or found.high is None:
+        return found
+    least, most = min(limits[0], found.value), max(limits[1], found.value)
+    low, high = (min(max(end, least), most) for end in (found.low, found.high))
+    return replace(found, low=low, high=high)
+
+
+def of_difference(limits: Limits) -> Limits:
+    """Return the limits of a difference of two quantities with the same limits.
+
+    >>> of_difference((0.0, 1.0))
+    (-1.0, 1.0)
+    """
+    low, high = limits
+    return low - high, high - low
 
 
 def shifted(one: Estimate, constant: float) -> Estimate:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..analyse.estimate import Estimate, over_runs, shifted, weighted_sum
+from ..analyse.estimate import (
+    Estimate,
+    Limits,
+    clipped,
+    over_runs,
+    shifted,
+    weighted_sum,
+)
 from ..analyse.intervals import quantile
 from ..schema.identity import short
 from .analysed import kept
@@ -21,6 +29,8 @@ from .table import budget_order
 SEEDS = "another seed"  # in `against`: what networks of one setting differ in
 # Joins the names of two different layers (harness.run.represent.alignment).
 PAIR = " | "
+# Unbiased, so that below 0 is possible; above 1 is not.
+LIMITS: Limits = (-inf, 1.0)
 _OF_ROWS = 0.95  # the level of the intervals that analyses write
 _ORDER = ("stem", "stage", "semantic", "block", "decoder.up", "decoder")
 # One setting: what is compared, in which labels the second network differs.
@@ -115,7 +125,7 @@ def _of_layer(
     found = None
     if len(values):
         over = _over(list(values.value), against, level)
-        found = below_one(over if crops is None else joined(over, crops, level))
+        found = clipped(over if crops is None else joined(over, crops, level), LIMITS)
     return Aligned(
         analysis, task, protocol, method, encoder, budget, against, layer, found, crops,
         level, int(values.n.min()) if len(values) else 0,
@@ -143,14 +153,12 @@ def joined(over: Estimate, crops: Estimate, level: float) -> Estimate:
     return weighted_sum([over, crops], [1.0, 1.0], level=level)
 
 
-def below_one(found: Estimate) -> Estimate:
-    """Return an estimate of what cannot be above 1, its interval cut there."""
-    high = None if found.high is None else min(found.high, max(1.0, found.value))
-    return replace(found, high=high)
-
-
 def _crops(rows: pd.DataFrame, level: float) -> Estimate | None:
-    """Return the doubt that crops leave: half of the intervals of the rows, about 0."""
+    """Return the doubt that crops leave: half of the intervals of the rows, about 0.
+
+    B batches drawn with replacement vary by (B - 1) / B of what B new ones would: the
+    spread is made up for it.
+    """
     low, high = (
         rows[rows.quantity == name].dropna(subset="value")
         for name in ("cka_low", "cka_high")
@@ -159,7 +167,9 @@ def _crops(rows: pd.DataFrame, level: float) -> Estimate | None:
         return None
     normal = float(quantile(np.array([np.inf]), _OF_ROWS)[0])
     spread = float((high.value.mean() - low.value.mean()) / 2 / normal)
-    return crops_estimate(spread, max(float(low.n.min()) - 1, 1.0), level)
+    batches = max(float(low.n.min()), 2.0)
+    spread *= sqrt(batches / (batches - 1))
+    return crops_estimate(spread, batches - 1, level)
 
 
 def crops_estimate(spread: float, freedom: float, level: float) -> Estimate:
@@ -209,7 +219,7 @@ def depths(found: Sequence[Aligned]) -> list[Depth]:
         if len(crops) == len(known):
             over = joined(over, _mean_crops(crops, first.level), first.level)
         keys = tuple(dict.fromkeys(key for one in layers for key in one.keys))
-        made.append(Depth(first, below_one(over), runs, lowest, keys))
+        made.append(Depth(first, clipped(over, LIMITS), runs, lowest, keys))
     return made
 
 

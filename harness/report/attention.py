@@ -10,7 +10,16 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
-from ..analyse.estimate import Estimate, estimate
+from ..analyse.estimate import (
+    ANY,
+    POSITIVE,
+    SHARE,
+    Estimate,
+    Limits,
+    clipped,
+    estimate,
+    of_difference,
+)
 from ..analyse.intervals import Floats, Scores, two_way
 from ..schema.errors import UserError
 from ..schema.identity import short
@@ -31,6 +40,9 @@ QUANTITIES = (
 )  # fmt: skip
 PLACE = ("analysis", "task", "protocol", "method", "encoder")
 ENTROPY, SPREAD = "attention_entropy_share_mean", "attention_entropy_share_sd"
+# Where a quantity lies, whatever heads do; of the others it is known that they are no
+# less than 0.
+LIMITS: Mapping[str, Limits] = {ENTROPY: SHARE}
 Run = tuple[int, int]  # seed, of the pretraining where it is known; fold
 
 
@@ -68,7 +80,8 @@ class Attended:
 
     def estimate(self, quantity: str, *, level: float) -> Estimate | None:
         """Return a quantity's mean over batches and runs, None where it is undefined."""
-        return mean_over_both(self.values[quantity], level)
+        limits = LIMITS.get(quantity, POSITIVE)
+        return mean_over_both(self.values[quantity], level, limits)
 
 
 @kept
@@ -175,11 +188,13 @@ def _columns(
     return wide
 
 
-def mean_over_both(values: Floats, level: float) -> Estimate | None:
+def mean_over_both(
+    values: Floats, level: float, limits: Limits = ANY
+) -> Estimate | None:
     """Return the mean over rows and columns, nan left out, with the doubt of both.
 
-    values: what is measured (rows, such as cases) in each run (columns). None where
-    nothing is known.
+    values: what is measured (rows, such as cases) in each run (columns), within limits,
+    where the interval, Student's, is cut. None where nothing is known.
     """
     present = np.isfinite(values)
     if not present.any():
@@ -187,7 +202,8 @@ def mean_over_both(values: Floats, level: float) -> Estimate | None:
     scores = Scores(
         np.where(present, values, 0.0)[None], present[None], np.arange(len(values))
     )
-    return estimate(two_way(scores, level=level))
+    found = estimate(two_way(scores, level=level))
+    return None if found is None else clipped(found, limits)
 
 
 class _Placed(Protocol):
@@ -240,7 +256,8 @@ def _minus(
     if not shared:
         return None
     values = combined([(one, 1.0), (other, -1.0)], quantity, shared)
-    return mean_over_both(values, level)
+    limits = of_difference(LIMITS.get(quantity, POSITIVE))
+    return mean_over_both(values, level, limits)
 
 
 def combined(

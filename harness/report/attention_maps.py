@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..analyse.estimate import Estimate
+from ..analyse.estimate import SHARE, Estimate, Limits, of_difference
 from ..analyse.intervals import Floats
+from ..metrics.maps import TOP
 from .attention import (
     STATES,
     State,
@@ -24,6 +25,8 @@ from .table import budget_order
 KIND = "attention_maps"
 FILE = "attention_maps.npz"
 AUC, INSIDE, MASS = "attention_auc", "attention_top_inside", "attention_top_mass"
+# The tenth of the voxels with the most attention has a tenth of it at least.
+LIMITS: Mapping[str, Limits] = {AUC: SHARE, INSIDE: SHARE, MASS: (TOP, 1.0)}
 WHOLE = "all"  # structures, as one mask
 Arrays = Mapping[str, np.ndarray]
 
@@ -36,8 +39,8 @@ class Looking:
     one the mask is of, or WHOLE; values: by quantity, of the mean over heads, a test case
     per row and a run per column, nan where undefined; heads: by quantity, the least and
     the largest mean of a single head, of WHOLE alone; chance: the mask's mean share of
-    the crops that have it, None without masks; node: key of the first run, whose slices
-    are shown; keys: of the evaluations.
+    the crops that are scored, None without masks; node: key of the first run, whose
+    slices are shown; keys: of the evaluations.
     """
 
     analysis: str
@@ -57,7 +60,9 @@ class Looking:
     def estimate(self, quantity: str, *, level: float) -> Estimate | None:
         """Return a quantity's mean over cases and runs, None where it is undefined."""
         found = self.values.get(quantity)
-        return None if found is None else mean_over_both(_numbers(found), level)
+        if found is None:
+            return None
+        return mean_over_both(_numbers(found), level, LIMITS[quantity])
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -126,7 +131,7 @@ def _of_runs(
         }
         heads = {} if at is not None else dict(_range_of_heads(arrays, state))
         shares = np.concatenate([_column(each, "inside", at) for each in arrays])
-        shares = shares[np.isfinite(shares) & ((shares > 0) | (at is None))]
+        shares = shares[np.isfinite(shares) & (shares > 0) & (shares < 1)]
         yield Looking(
             analysis, task, protocol, method, encoder, state, budget, name, values,
             heads, float(shares.mean()) if len(shares) else None,
@@ -232,5 +237,8 @@ def _apart(one: Looking, other: Looking, level: float) -> LooksApart:
     }
     gaps = {name: gap.dropna(how="all", axis=1) for name, gap in gaps.items()}
     cases, runs = gaps[AUC].shape
-    auc, inside = (mean_over_both(_numbers(gaps[name]), level) for name in gaps)
+    auc, inside = (
+        mean_over_both(_numbers(gap), level, of_difference(LIMITS[name]))
+        for name, gap in gaps.items()
+    )
     return LooksApart(one, other, auc, inside, cases, runs)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analyse.estimate import Estimate, over_runs
-from .alignment import Aligned, below_one, by_setting
+from ..analyse.estimate import Estimate, clipped, over_runs
+from .alignment import LIMITS, Aligned, by_setting
 from .table import budget_order
 
 
@@ -55,8 +55,8 @@ def _consistency(few: Sequence[Aligned], many: Sequence[Aligned]) -> Consistency
     if not apart:
         return None
     runs = tuple((run, 1 - float(np.mean(gaps))) for run, gaps in apart.items())
-    found = below_one(over_runs([value for _, value in runs], level=few[0].level))
+    over = over_runs([value for _, value in runs], level=few[0].level)
     keys = dict.fromkeys(key for one in (*few, *many) for key in one.keys)
     layers = max(map(len, apart.values()))
     most = many[0].label_budget
-    return Consistency(few[0], most, found, layers, runs, tuple(keys))
+    return Consistency(few[0], most, clipped(over, LIMITS), layers, runs, tuple(keys))

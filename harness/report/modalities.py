@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
+
+import pandas as pd
 
 from ..analyse.contrast import CaseScores, TaskScores
-from ..analyse.estimate import Estimate
+from ..analyse.estimate import Estimate, Limits, clipped, of_difference, over_runs
 from ..analyse.structures import stack_structures
 from ..schema.errors import UserError
+from ..schema.identity import short
 from ..schema.recipes import Recipe
+from .alignment import LIMITS, PAIR, layer_order
 from .evidence import Evidence
 from .questions import scored_by
-from .table import Measure
+from .table import RANGES, Measure, budget_order
 
 WHOLE = "all"
+REUSE: Literal["reuse"] = "reuse"  # CKA before and after fine-tuning, for a metric
+_RUN = ["analysis", "protocol", "label_budget", "structure", "seed", "fold"]
 
 
 @dataclass(frozen=True)
@@ -35,19 +42,22 @@ class Twins:
 class Crossed:
     """A structure's scores with both, and the difference, own minus cross.
 
-    structure: WHOLE for the score over all structures or classes.
+    structure: WHOLE for the score over all structures or classes; of REUSE a stage of
+    the encoder; analysis: which entry measured reuse, '' where it is the only one; keys:
+    folder names of the evaluations.
     """
 
     twins: Twins
     protocol: str
     label_budget: str
     encoder: str
-    metric: Measure
+    metric: Measure | Literal["reuse"]
     structure: str
     own: Estimate
     cross: Estimate
     difference: Estimate
-    groups: tuple[int, int]
+    keys: tuple[str, ...]
+    analysis: str = ""
 
 
 def twins(evidence: Evidence) -> list[Twins]:
@@ -105,8 +115,69 @@ def _lacking(evidence: Evidence) -> str:
     )
 
 
+def reused(evidence: Evidence) -> list[Crossed]:
+    """Return how much of each stage fine-tuning leaves, in and across modality.
+
+    The mean over the layers of a stage, paired by run. Raises UserError where no reuse
+    of two entries is published that can be compared.
+    """
+    rows = evidence.features.rows("reuse")
+    own = rows[~rows.layer.str.contains(PAIR, regex=False) & (rows.quantity == "cka")]
+    own = own[~own.layer.str.startswith("decoder")].dropna(subset="value")
+    own = own.assign(structure=own.layer.str.partition(".")[0])
+    named = own.analysis.nunique() > 1
+    found = []
+    for pair in twins(evidence):
+        of_task = own[own.task == pair.task]
+        sides = [of_task[of_task.method == one] for one in (pair.own, pair.cross)]
+        found += _reused(pair, sides, evidence.options.level, named=named)
+    if not found:
+        msg = (
+            "no reuse of two entries that differ in their corpus alone is published on a "
+            "task of the modality of one of them"
+        )
+        raise UserError(msg)
+    return found
+
+
+def _reused(
+    pair: Twins, sides: list[pd.DataFrame], level: float, *, named: bool
+) -> list[Crossed]:
+    """Return the stages of two entries in the order of the encoder, budget by budget."""
+    means = [side.groupby(_RUN).value.mean() for side in sides]
+    both = means[0].to_frame("own").join(means[1].rename("cross"), how="inner")
+    found = []
+    for place, some in both.groupby(level=_RUN[:4]):
+        analysis, protocol, budget, stage = map(str, place)
+        here = [
+            side[(side.analysis == analysis) & (side.protocol == protocol)
+                 & (side.label_budget == budget)]
+            for side in sides
+        ]  # fmt: skip
+        one, other, apart = (
+            over_runs(list(values), level=level)
+            for values in (some.own, some.cross, some.own - some.cross)
+        )
+        found.append(
+            Crossed(
+                pair, protocol, budget, str(here[0].encoder.iloc[0]), REUSE, stage,
+                clipped(one, LIMITS), clipped(other, LIMITS), apart,
+                tuple(short(key) for side in here for key in side.evaluate_key.unique()),
+                analysis if named else "",
+            )
+        )  # fmt: skip
+    found.sort(
+        key=lambda one: (
+            one.analysis, one.protocol, budget_order(one.label_budget),
+            layer_order(one.structure),
+        )
+    )  # fmt: skip
+    return found
+
+
 def _by(metric: Measure, pairs: list[Twins], evidence: Evidence) -> Iterator[Crossed]:
     layout, level = evidence.layout(metric), evidence.options.level
+    keys, limits = evidence.keys_of_groups(metric), RANGES[metric]
     groups = {
         (row["task"], row["method"], row["protocol"], row["label_budget"]): (
             int(group), row["encoder"]
@@ -122,18 +193,25 @@ def _by(metric: Measure, pairs: list[Twins], evidence: Evidence) -> Iterator[Cro
             scores = scored.get(task)
             if scores is None:
                 continue
-            parts = [
-                scores.contrast(weights, level=level)
-                for weights in (
-                    {group: 1.0}, {other[0]: 1.0}, {group: 1.0, other[0]: -1.0}
-                )
-            ]  # fmt: skip
-            own, cross, difference = parts
-            if own is not None and cross is not None and difference is not None:
+            parts = list(_contrasts(scores, group, other[0], level, limits))
+            if len(parts) == 3:
+                behind = (*keys.get(group, ()), *keys.get(other[0], ()))
                 yield Crossed(
-                    pair, protocol, budget, encoder, metric, structure, own, cross,
-                    difference, (group, other[0]),
-                )  # fmt: skip
+                    pair, protocol, budget, encoder, metric, structure, *parts, behind
+                )
+
+
+def _contrasts(
+    scores: TaskScores, group: int, other: int, level: float, limits: Limits
+) -> Iterator[Estimate]:
+    """Yield both means and their difference, those that there are."""
+    for weights, ends in (
+        ({group: 1.0}, limits), ({other: 1.0}, limits),
+        ({group: 1.0, other: -1.0}, of_difference(limits)),
+    ):  # fmt: skip
+        found = scores.contrast(weights, level=level)
+        if found is not None:
+            yield clipped(found, ends)
 
 
 def _scored(

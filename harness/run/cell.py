@@ -173,16 +173,14 @@ def _compute(node: Node) -> None:
 
 
 def _explain(node: Node, error: Exception) -> None:
-    """Leave the reason in the attempt's log and on stderr, which the backends keep."""
-    text = _in_words(error)
+    """Leave the reason in the attempt's log and on stderr, which the backends keep.
+
+    Of an error that the user can mend the sentence goes first, and the traceback into
+    the log alone.
+    """
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    mendable = isinstance(error, UserError) or is_full(error)
     # The disk may be what failed; the attempt's record has the reason too.
     with contextlib.suppress(OSError):
-        node.log(f"failed: {text}")
-    sys.stderr.write(f"{text}\n")
-
-
-def _in_words(error: Exception) -> str:
-    """Return the sentence of an error that the user can mend, else the traceback."""
-    if isinstance(error, UserError) or is_full(error):
-        return str(error)
-    return "".join(traceback.format_exception(error)).rstrip()
+        node.log(f"failed: {error}\n{trace}" if mendable else f"failed: {trace}")
+    sys.stderr.write(f"{error if mendable else trace}\n")

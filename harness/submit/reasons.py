@@ -45,15 +45,18 @@ def reason_of(store: Store, keys: Iterable[str]) -> str | None:
     return None if record is None else one_line(record)
 
 
-def one_line(record: Mapping[str, Any]) -> str:
-    """Return the error class and message of a record as one line."""
+def one_line(record: Mapping[str, Any], longest: int = _LONGEST) -> str:
+    """Return the error class and message of a record as one line.
+
+    longest: characters of the message that are kept.
+    """
     if record["state"] == "lost" and not record.get("message"):
         return (
             "its process ended without a word (killed, out of memory or node failure)"
         )
     message = " ".join(str(record.get("message") or "").split())
-    if len(message) > _LONGEST:
-        message = f"{message[: _LONGEST - 1]}…"
+    if len(message) > longest:
+        message = f"{message[: longest - 1]}…"
     error_class = record.get("error_class")
     return f"{error_class}: {message}" if error_class else message or "no reason given"
 

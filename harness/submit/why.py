@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from ..plan.find import Target
     from .records import Place
 
+_SENTENCE = 2_000  # characters of an attempt's message; chosen here
 _TRACEBACK_LINES = 12  # of the last error that are shown; the log has all
+# What the user can mend is told in its sentence; where it was raised stays in the log.
+_OF_USER = frozenset({"data", "disk_full"})
 _AGAIN = "`harness resume` computes it again"
 # What to do about each class of error, in the words of a person who would ask a colleague.
 ADVICE = {
@@ -108,9 +111,11 @@ def _of_attempt(number: int, record: dict[str, Any]) -> list[str]:
         f"{record['started'] or 'unknown'} on {record['host'] or '?'}, {ran}"
     ]
     if record["state"] not in {"done", "running", "duplicate"}:
-        lines.append(f"  {one_line(record)}")
+        lines.append(f"  {one_line(record, _SENTENCE)}")
     if record["log"]:
         lines.append(f"  log: {record['log']}")
+    if record["error_class"] in _OF_USER:
+        return lines
     trace = (record["traceback"] or "").rstrip().splitlines()
     lines += [f"  | {line}" for line in trace[-_TRACEBACK_LINES:]]
     return lines

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
 
 from ...schema.errors import UserError
+from ..evidence import Evidence
 from ..findings import Findings, Place
-from ..modalities import WHOLE, Crossed, crossed, twins
+from ..modalities import REUSE, WHOLE, Crossed, crossed, reused, twins
 from ..table import LOWER_IS_BETTER, NAMES, budget_order
 from .drawing import Drawing, NothingToDraw, Sketch
 from .style import MUTED, legend, panels
 
+Read = Callable[[Evidence], list[Crossed]]
 _PANELS = 6  # label budgets of one figure
 _MARKS = 40  # structures times pairs of one panel: more cannot be read
 
 
 def sketches(findings: Findings) -> list[Sketch]:
-    """Return a figure per task and protocol with entries to compare."""
+    """Return a figure of scores and one of reuse per task and protocol to compare on."""
     pairs = twins(findings.evidence)
     cells = findings.done
     places = [
@@ -27,22 +30,33 @@ def sketches(findings: Findings) -> list[Sketch]:
         for protocol in dict.fromkeys(cells[cells.task == task].protocol)
     ]
     return [
-        Sketch(name, partial(differences, findings, place, name))
+        Sketch(name, partial(differences, findings, place, name, read=read))
+        for first, read in _kinds(findings)
         for place in places
-        for name in [f"cross_modality_{place.task}_{place.protocol}"]
+        for name in [f"{first}_{place.task}_{place.protocol}"]
     ]
 
 
-def differences(findings: Findings, place: Place, name: str) -> Drawing:
-    """Draw in minus across of every structure, a panel per label budget."""
+def _kinds(findings: Findings) -> list[tuple[str, Read]]:
+    kinds: list[tuple[str, Read]] = [("cross_modality", crossed)]
+    if "reuse" in findings.evidence.features.kinds:
+        kinds.append(("reuse_by_modality", reused))
+    return kinds
+
+
+def differences(
+    findings: Findings, place: Place, name: str, *, read: Read = crossed
+) -> Drawing:
+    """Draw in minus across of every structure or stage, a panel per label budget."""
     try:
-        every = crossed(findings.evidence)
+        every = read(findings.evidence)
     except UserError as error:
         raise NothingToDraw(str(error)) from error
     found = [o for o in every if (o.twins.task, o.protocol) == tuple(place)]
     if not found:
         msg = f"{name}: no two entries are published here"
         raise NothingToDraw(msg)
+    found = [o for o in found if o.analysis == found[0].analysis]
     data = pd.DataFrame([_record(one) for one in found])
     budgets = sorted(data.budget.unique(), key=budget_order)[:_PANELS]
     names = list(dict.fromkeys(data.structure))
@@ -67,19 +81,17 @@ def differences(findings: Findings, place: Place, name: str) -> Drawing:
         panel.axvline(0, color=MUTED, linewidth=0.7)
         panel.set(title=budget, xlabel="in minus across", ylim=(len(names) - 0.4, -0.6))
         panel.set_yticks(range(len(names)), names)
+        panel.locator_params(axis="x", nbins=5)  # more run into each other
     legend(figure, [looks[pair] for pair in pairs], lines=False)
-    metric = found[0].metric
-    level = findings.evidence.options.level
-    better = "lower" if metric in LOWER_IS_BETTER else "higher"
     against = "; ".join(f"{own} against {cross}" for own, cross in pairs)
     return Drawing(
         family="modality",
         name=name,
-        title=f"In and across modality: {findings.heading(place.task)}",
+        title=f"{_title(found[0])}: {findings.heading(place.task)}",
         caption=(
-            f"{NAMES[metric]} ({better} is better) of an encoder pretrained on the task's "
-            f"modality minus that of one pretrained on another ({against}), paired by "
-            f"case and seed, with {level:.0%} intervals."
+            f"{_said(found[0])} of an encoder pretrained on the task's modality minus "
+            f"that of one pretrained on another ({against}), with "
+            f"{findings.evidence.options.level:.0%} intervals."
         ),
         alt=" ".join(
             f"{o.structure} at {o.label_budget}, {o.twins.own}: "
@@ -91,11 +103,28 @@ def differences(findings: Findings, place: Place, name: str) -> Drawing:
     )  # fmt: skip
 
 
+def _title(one: Crossed) -> str:
+    reuse = one.metric == REUSE
+    return f"{'Feature reuse in' if reuse else 'In'} and across modality"
+
+
+def _said(one: Crossed) -> str:
+    if one.metric == REUSE:
+        by = f" ({one.analysis})" if one.analysis else ""
+        return (
+            "Paired by run, CKA of each stage before fine-tuning with itself after it"
+            f"{by},"
+        )
+    better = "lower" if one.metric in LOWER_IS_BETTER else "higher"
+    return f"Paired by case and seed, {NAMES[one.metric]} ({better} is better)"
+
+
 def _record(one: Crossed) -> dict[str, object]:
     return {
         "structure": one.structure, "budget": one.label_budget,
         "method": one.twins.own, "other": one.twins.cross,
         "other_modality": one.twins.modality, "metric": one.metric,
+        "analysis": one.analysis,
         "own": one.own.value, "cross": one.cross.value,
         "difference": one.difference.value, "low": one.difference.low,
         "high": one.difference.high, "cases": one.difference.cases,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ...analyse.estimate import over_runs
+from ...analyse.estimate import POSITIVE, SHARE, clipped, over_runs
 from ...schema.errors import UserError
 from ..evidence import Evidence
 from ..figures.planes import sketches
@@ -19,6 +19,9 @@ _QUANTITIES = (
     ("intra", "intra-class distance"), ("inter", "inter-class distance"),
     ("silhouette", "silhouette"), ("nmi", "nmi"),
 )  # fmt: skip
+_LIMITS = {
+    "intra": POSITIVE, "inter": POSITIVE, "silhouette": (-1.0, 1.0), "nmi": SHARE,
+}  # fmt: skip
 _PLACE = ["analysis", "task", "protocol", "method", "encoder", "space"]
 
 
@@ -71,7 +74,7 @@ def _rows(rows: pd.DataFrame, evidence: Evidence) -> Iterator[Row]:
                 continue
             of_run = some.groupby("key", sort=False).value
             found = over_runs(of_run.mean().to_list(), level=level)
-            values |= estimated(short, found)
+            values |= estimated(short, clipped(found, _LIMITS[short]))
             spread = of_run.std().mean()
             if short in ("intra", "silhouette") and pd.notna(spread):
                 values[f"{short}_sd"] = float(spread)

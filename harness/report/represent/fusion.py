@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...analyse.estimate import over_runs
+from ...analyse.estimate import SHARE, clipped, over_runs
 from ...schema.identity import short
 from .. import captions
 from ..evidence import Evidence
@@ -32,7 +32,7 @@ def attention(evidence: Evidence) -> Sheet:
                     "seen": seen, "cases": one.cases, "runs": len(one.shares),
                     "even": 1 / len(one.members),
                 }  # fmt: skip
-                values |= estimated("share", found)
+                values |= estimated("share", clipped(found, SHARE))
                 rows.append(Row(values, tuple(map(short, one.keys))))
     columns = (
         Column("block", "block"), Column("labels", "labels"), Column("method", "method"),

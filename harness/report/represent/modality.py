@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from ...analyse.estimate import Estimate, over_runs
-from ...schema.errors import UserError
-from ...schema.identity import short
+from ...analyse.estimate import Estimate
 from .. import captions
-from ..alignment import PAIR
 from ..evidence import Evidence
 from ..figures.modality import sketches
-from ..modalities import Crossed, Twins, crossed, twins
+from ..modalities import Crossed, crossed, reused, twins
+from ..representation import about_cells, in_file_order
 from ..sheet import Column, Row, Sheet, Value
-from ..table import LOWER_IS_BETTER, NAMES, budget_order
+from ..table import LOWER_IS_BETTER, NAMES, RANGES
 from . import View
 
 _ENDS = ("own", "cross", "difference")
@@ -23,25 +21,25 @@ def cross_modality(evidence: Evidence) -> Sheet:
     Raises UserError, which says what is missing, where there is nothing to compare.
     """
     found = crossed(evidence)
-    rows = []
-    for one in found:
-        keys = evidence.keys_of_groups(one.metric)
-        values = _place(one.twins, one.protocol, one.label_budget, evidence) | {
-            "structure": one.structure, "metric": NAMES[one.metric],
-            "encoder": one.encoder, "cases": one.difference.cases,
-            "seeds": one.difference.seeds,
-        }  # fmt: skip
-        behind = tuple(key for group in one.groups for key in keys.get(group, ()))
-        rows.append(Row(values | _numbers(one), behind))
-    rows.sort(key=lambda row: str(row.values["block"]))
-    lower = sorted({NAMES[o.metric] for o in found if o.metric in LOWER_IS_BETTER})
+    metrics = [metric for metric in RANGES if metric in {one.metric for one in found}]
+    names = {str(metric): NAMES[metric] for metric in metrics}
+    rows = [
+        Row(
+            _values(one, evidence) | {
+                "metric": names[one.metric], "cases": one.difference.cases,
+            },
+            one.keys,
+        )
+        for one in _in_order(found, evidence)
+    ]  # fmt: skip
+    lower = sorted(NAMES[metric] for metric in metrics if metric in LOWER_IS_BETTER)
     notes = (
         "Two entries of a method that differ in their corpus alone: one pretrained on "
         "the task's modality, one on another. Difference: in minus across, paired by "
         "case and seed. What else differs between the corpora, such as their size, is "
         "in it.",
         *([f"Lower is better in {', '.join(lower)}."] if lower else []),
-        *captions.of_pretraining(evidence.layout(found[0].metric)),
+        *captions.of_pretraining(evidence.layout(metrics[0])),
         *captions.of_tier(evidence.scope.cells),
         *evidence.scope.notes,
     )
@@ -59,75 +57,42 @@ def reuse_by_modality(evidence: Evidence) -> Sheet:
     Raises UserError where the analysis reuse is not published, or there is nothing to
     compare.
     """
-    rows = evidence.features.rows("reuse")
-    pairs = twins(evidence)
-    own = rows[~rows.layer.str.contains(PAIR, regex=False) & (rows.quantity == "cka")]
-    own = own[~own.layer.str.startswith("decoder")].dropna(subset="value")
-    own = own.assign(stage=own.layer.str.partition(".")[0])
-    found = []
-    for pair in pairs:
-        sides = [
-            own[(own.task == pair.task) & (own.method == method)]
-            for method in (pair.own, pair.cross)
-        ]
-        run = ["protocol", "label_budget", "stage", "seed", "fold"]
-        means = [side.groupby(run).value.mean() for side in sides]
-        both = means[0].to_frame("own").join(means[1].rename("cross"), how="inner")
-        keys = tuple(
-            key for side in sides for key in map(short, side.evaluate_key.unique())
-        )
-        for place, some in both.groupby(level=run[:3]):
-            protocol, budget, stage = map(str, place)
-            values = _place(pair, protocol, budget, evidence) | {"structure": stage}
-            for name, numbers in (
-                ("own", some.own), ("cross", some.cross),
-                ("difference", some.own - some.cross),
-            ):  # fmt: skip
-                level = evidence.options.level
-                values |= _ends(name, over_runs(list(numbers), level=level))
-            found.append(Row(values | {"seeds": len(some)}, keys))
-    if not found:
-        msg = (
-            "no reuse of two entries that differ in their corpus alone is published on a "
-            "task of the modality of one of them"
-        )
-        raise UserError(msg)
-    found.sort(
-        key=lambda row: (
-            str(row.values["block"]), budget_order(str(row.values["label_budget"]))
-        )
-    )  # fmt: skip
+    rows = [
+        Row(_values(one, evidence), one.keys)
+        for one in _in_order(reused(evidence), evidence)
+    ]
     notes = (
         "Linear CKA of each encoder layer before fine-tuning with itself after it, mean "
         "over the layers of a stage; mean over runs (seeds and folds) with Student's "
         "interval, paired by run. Crops are the same for both.",
-        captions.ONE_PRETRAINING,
-        *captions.of_tier(evidence.scope.cells),
-        *evidence.scope.notes,
+        *about_cells(evidence),
     )
     columns = (Column("structure", "stage"), *_columns(evidence.options.level))
     title = "Feature reuse in and across modality"
-    return _sheet("reuse-by-modality", title, columns, found, notes)
+    return _sheet("reuse-by-modality", title, columns, rows, notes)
 
 
-def _place(
-    pair: Twins, protocol: str, budget: str, evidence: Evidence
-) -> dict[str, Value]:
-    facts = evidence.scope.tasks[pair.task]
+def _in_order(found: list[Crossed], evidence: Evidence) -> list[Crossed]:
+    tasks, _ = in_file_order(evidence)
+    return sorted(
+        found, key=lambda one: (tasks.index(one.twins.task), one.protocol, one.analysis)
+    )
+
+
+def _values(one: Crossed, evidence: Evidence) -> dict[str, Value]:
+    pair, facts = one.twins, evidence.scope.tasks[one.twins.task]
+    named = f"{one.analysis}: " if one.analysis else ""
     heading = captions.heading(pair.task, facts)
-    return {
-        "block": f"{heading}, {facts.modality}, {protocol}", "task": pair.task,
-        "protocol": protocol, "label_budget": budget, "method": pair.own,
-        "other": pair.cross, "modality": facts.modality,
-        "other_modality": pair.modality,
+    values: dict[str, Value] = {
+        "block": f"{named}{heading}, {facts.modality}, {one.protocol}",
+        "task": pair.task, "protocol": one.protocol, "label_budget": one.label_budget,
+        "method": pair.own, "other": pair.cross, "modality": facts.modality,
+        "other_modality": pair.modality, "structure": one.structure,
+        "encoder": one.encoder, "seeds": one.difference.seeds,
     }  # fmt: skip
-
-
-def _numbers(one: Crossed) -> dict[str, Value]:
-    found: dict[str, Value] = {}
     for name in _ENDS:
-        found |= _ends(name, getattr(one, name))
-    return found
+        values |= _ends(name, getattr(one, name))
+    return values
 
 
 def _ends(name: str, one: Estimate) -> dict[str, Value]:
@@ -158,7 +123,7 @@ def _sheet(
     rows: list[Row],
     notes: tuple[str, ...],
 ) -> Sheet:
-    hidden = ("task", "protocol", "modality", *(
+    hidden = ("task", "protocol", "encoder", "modality", *(
         f"{each}_{end}" for each in _ENDS for end in ("low", "high")
     ))  # fmt: skip
     shown = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...analyse.estimate import over_runs
+from ...analyse.estimate import SHARE, clipped, over_runs
 from ..evidence import Evidence
 from ..figures.token_maps import sketches
 from ..representation import LABELS, block, estimated
@@ -25,7 +25,8 @@ def components(evidence: Evidence) -> Sheet:
             some = own[own.quantity == name].value.dropna()
             if len(some):
                 key = f"share{number + 1}" if name != "foreground" else name
-                values |= estimated(key, over_runs(some.to_list(), level=level))
+                share = clipped(over_runs(some.to_list(), level=level), SHARE)
+                values |= estimated(key, share)
         values["tokens"] = int(own.n.max())
         rows.append(Row(values, tuple(dict.fromkeys(own.evaluate_key))))
     shown = [(f"share{number}", f"component {number}") for number in range(1, 5)]

@@ -13,11 +13,11 @@ from ...schema.analyses.reuse import CKASettings
 from ...schema.errors import DataError
 from ...schema.identity import short
 from ..measured import Measured, write_features
-from ..networks import Adapted
+from ..networks import Adapted, Shape
 from ..node import Node
 from .cka import CKA, LEAST, gram
 from .layers import layers_of, reading
-from .networks import batches, choose_crops, settings_of, shape_of
+from .networks import batches, choose_crops, method_of, settings_of, shape_of
 
 
 def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -> None:
@@ -30,10 +30,12 @@ def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -
     settings = settings_of(node)
     assert isinstance(settings, CKASettings)
     one, two = (shape_of(node, role) for role in roles)
+    names = [method_of(node, role) for role in roles]
     if (one.crop, one.channels) != (two.crop, two.channels):
         msg = (
-            f"two networks with different inputs cannot be compared: crops {one.crop} "
-            f"and {two.crop} voxels, {one.channels} and {two.channels} channels"
+            f"{names[0]} and {names[1]} have different inputs and cannot be compared: "
+            f"{_input(one)} and {_input(two)}; give both one crop, or name 'methods' "
+            "that share theirs"
         )
         raise DataError(msg)
     data = node.data()
@@ -46,7 +48,10 @@ def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -
         )
         raise DataError(msg)
     crops = crops[: _whole(len(crops), settings.batch)]
-    rows, columns = (layers_of(net, settings.layers) for net in (first, second))
+    rows, columns = (
+        layers_of(net, settings.layers, called=f"the network of {name}")
+        for net, name in zip((first, second), names, strict=True)
+    )
     rng = torch.Generator().manual_seed(int(short(node.key)[:12], 16))
     found = CKA(len(rows), len(columns), draws=settings.draws, rng=rng)
     with torch.no_grad():
@@ -60,6 +65,11 @@ def align(node: Node, first: Adapted, second: Adapted, roles: tuple[str, str]) -
         rows=np.array(list(rows), dtype=np.str_),
         columns=np.array(list(columns), dtype=np.str_),
     )
+
+
+def _input(shape: Shape) -> str:
+    sides = " x ".join(map(str, shape.crop))
+    return f"crops of {sides} voxels, channels: {shape.channels}"
 
 
 def _whole(count: int, batch: int) -> int:

@@ -23,11 +23,14 @@ _ENCODER = (
 _DECODER = ((r"ups\.(\d+)", "decoder.up{0}"), (r"last", "decoder.last"))
 
 
-def layers_of(network: nn.Module, chosen: Sequence[str] = ()) -> dict[str, nn.Module]:
+def layers_of(
+    network: nn.Module, chosen: Sequence[str] = (), *, called: str = "the network"
+) -> dict[str, nn.Module]:
     """Return layers by name, in the order of the network's modules.
 
-    network: has an `encoder` and may have a `decoder`; chosen: names of layers, or all.
-    Raises DataError, which tells the nearest names, for a name that does not exist.
+    network: has an `encoder` and may have a `decoder`; chosen: names of layers, or all;
+    called: the network in words. Raises DataError, which tells the nearest name, for a
+    name that does not exist.
     """
     found: dict[str, nn.Module] = {}
     for part, rules in (("encoder", _ENCODER), ("decoder", _DECODER)):
@@ -36,9 +39,10 @@ def layers_of(network: nn.Module, chosen: Sequence[str] = ()) -> dict[str, nn.Mo
             found |= dict(_named(module, rules))
     for name in chosen:
         if name not in found:
+            # The nearest first: a list of layers is long, and its end may be cut.
             msg = (
-                f"no layer {name!r}: expected some of {', '.join(found)}."
-                f"{nearest(name, list(found))}"
+                f"{called} has no layer {name!r}.{nearest(name, list(found))} It has "
+                f"{', '.join(found)}"
             )
             raise DataError(msg)
     return {n: m for n, m in found.items() if not chosen or n in chosen}

@@ -52,6 +52,12 @@ def shape_of(node: Node, role: str = "adapt") -> Shape:
     return Shape.of(node.store.spec(key)["identity"]["settings"])
 
 
+def method_of(node: Node, role: str = "adapt") -> str:
+    """Return what the method of an adaptation is called, for sentences."""
+    spec = node.store.spec(str(node.identity["inputs"][role]))
+    return str(spec["labels"]["method"])
+
+
 @dataclass(frozen=True)
 class Crop:
     """A part of a test case: where it begins, in voxels of the network's grid."""

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from harness.report.analysed import ANALYSES
-from harness.report.attention_maps import AUC, INSIDE, WHOLE, looking, over_fine_tuning
+from harness.report.attention_maps import (
+    AUC,
+    INSIDE,
+    MASS,
+    WHOLE,
+    looking,
+    over_fine_tuning,
+)
 from harness.report.evidence import Evidence
 from harness.report.options import Options
 from harness.report.represent.attention_maps import by_structure, differences
@@ -129,3 +136,17 @@ def test_analyses_of_an_earlier_version_have_no_structures(made, monkeypatch):
     with pytest.raises(UserError, match="keeps scores of structures"):
         by_structure(made)
     assert {r.values["structure"] for r in differences(made).rows} == {WHOLE}
+
+
+def test_intervals_of_few_runs_end_where_their_quantity_does(made):
+    """Two runs far apart, near the ends of the range: Student's t alone reaches past."""
+    one = looking(made)[0]
+    tables = {
+        AUC: [[0.99, 0.9], [0.98, 0.95]], INSIDE: [[0.01, 0.06], [0.0, 0.03]],
+        MASS: [[0.11, 0.18], [0.12, 0.15]],
+    }  # fmt: skip
+    near = replace(one, values={n: pd.DataFrame(v) for n, v in tables.items()})
+    found = {name: near.estimate(name, level=0.95) for name in tables}
+    assert found[AUC].low < found[AUC].value < found[AUC].high == 1.0
+    assert found[INSIDE].low == 0.0
+    assert found[MASS].low == 0.1  # a tenth of the voxels has a tenth or more

@@ -83,7 +83,8 @@ def test_reuse_is_compared_by_stage(both):
         (r.values["structure"], r.values["label_budget"]): r.values
         for r in reuse_by_modality(both).rows
     }
-    assert {stage for stage, _ in rows} == {"stem", "stage1"}
+    assert list(rows)[:2] == [("stem", "5-shot"), ("stage1", "5-shot")]
+    assert list(rows)[2:] == [("stem", "100%"), ("stage1", "100%")]
     assert rows["stage1", "100%"]["own"] == pytest.approx(0.7)
     assert rows["stage1", "100%"]["difference"] == pytest.approx(0.2)
     assert rows["stem", "5-shot"]["seeds"] == 3
@@ -108,7 +109,12 @@ def test_what_is_missing_is_said(both):
 
 def test_the_figure_has_a_mark_per_structure(both):
     findings = Findings(both, {}, published=None)
-    assert [s.name for s in sketches(findings)] == ["cross_modality_organs_finetune"]
+    scores, reuse = sketches(findings)
+    assert scores.name == "cross_modality_organs_finetune"
+    assert reuse.name == "reuse_by_modality_organs_finetune"
+    stages = reuse.draw()
+    assert list(stages.data.structure.unique()) == ["stem", "stage1"]
+    assert "CKA of each stage" in stages.caption
     drawing = differences(findings, Place("organs", "finetune"), "x")
     assert len(drawing.figure.axes) == 2
     assert len(drawing.data) == 6

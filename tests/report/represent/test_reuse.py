@@ -26,7 +26,8 @@ def test_reuse_is_the_mean_over_seeds_and_the_crops_do_not_shrink_with_them(meas
     values = [cka_of(1, 0, seed, 2) for seed in (0, 1, 2)]
     assert row["5-shot"] == pytest.approx(np.mean(values))
     assert (row["runs"], row["crops"]) == (3, SAMPLES)
-    crops = 0.04 / 1.959964  # half an interval of the rows is 0.04, whatever the seed
+    # Half an interval of the rows is 0.04, whatever the seed, drawn from four batches.
+    crops = 0.04 / 1.959964 * np.sqrt(4 / 3)
     half = (row["5-shot high"] - row["5-shot low"]) / 2
     assert half > student.ppf(0.975, 100) * crops
     over = np.std(values, ddof=1) / np.sqrt(3)
@@ -78,7 +79,7 @@ def test_pairs_of_seeds_share_a_network_and_have_the_interval_of_crops(measured)
     sheet = _sheet(measured, "similarity")
     row = _row(sheet, method="plain", label_budget="5-shot", against="another seed")
     assert row["runs"] == 2
-    crops = 0.04 / 1.959964
+    crops = 0.04 / 1.959964 * np.sqrt(4 / 3)
     half = student.ppf(0.975, 3) * crops
     assert row["cka_high"] - row["cka"] == pytest.approx(half)
     others = {row.values["against"] for row in sheet.rows}

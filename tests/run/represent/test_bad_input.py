@@ -48,6 +48,11 @@ def align(monkeypatch, tmp_path):
         x = torch.rand(crops, 1, 2, 2, generator=torch.Generator().manual_seed(0))
         monkeypatch.setattr(alignment, "settings_of", lambda _: chosen)
         monkeypatch.setattr(alignment, "shape_of", lambda _, role: shape[role])
+        monkeypatch.setattr(
+            alignment,
+            "method_of",
+            lambda _, role: {"adapt.0": "a", "adapt.1": "b"}[role],
+        )
         listed = [Crop(f"c{number}", (0, 0)) for number in range(crops)]
         monkeypatch.setattr(alignment, "choose_crops", lambda *_: listed)
         monkeypatch.setattr(alignment, "batches", lambda *_: iter(x.split(4)))
@@ -63,9 +68,11 @@ def align(monkeypatch, tmp_path):
 
 
 def test_networks_with_different_inputs_are_refused(align):
-    with pytest.raises(DataError, match=r"different inputs cannot be compared: crops"):
+    with pytest.raises(
+        DataError, match=r"a and b have different inputs.*: crops of 2 x 2"
+    ):
         align(Network(), Network(), shapes=(((2, 2), 1), ((4, 4), 1)))
-    with pytest.raises(DataError, match=r"1 and 4 channels"):
+    with pytest.raises(DataError, match=r"channels: 1 and .* channels: 4; give both"):
         align(Network(), Network(), shapes=(((2, 2), 1), ((2, 2), 4)))
 
 
@@ -78,7 +85,9 @@ def test_too_few_crops_are_counted(align):
 
 
 def test_a_layer_of_another_name_is_refused_with_its_nearest(align):
-    with pytest.raises(DataError, match=r"no layer 'sten'.*Did you mean 'stem'"):
+    with pytest.raises(
+        DataError, match=r"of a has no layer 'sten'\. Did you mean 'stem'"
+    ):
         align(Network(), Network(), layers=("sten",))
 
 
