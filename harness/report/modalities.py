@@ -195,10 +195,12 @@ def _by(metric: Measure, pairs: list[Twins], evidence: Evidence) -> Iterator[Cro
                 continue
             parts = list(_contrasts(scores, group, other[0], level, limits))
             if len(parts) == 3:
+                mine, theirs, apart = parts
                 behind = (*keys.get(group, ()), *keys.get(other[0], ()))
                 yield Crossed(
-                    pair, protocol, budget, encoder, metric, structure, *parts, behind
-                )
+                    pair, protocol, budget, encoder, metric, structure, mine, theirs,
+                    apart, behind,
+                )  # fmt: skip
 
 
 def _contrasts(
