@@ -20,10 +20,11 @@ from harness.nn.init import initialise
 from harness.nn.intensity import sometimes
 from harness.nn.masking import ranks, uniform_scores
 from harness.nn.patches import normalised, to_patches
+from harness.nn.positions import resized, start_positions
 from harness.nn.settings import ViTSettings
 from harness.nn.transformer import Block
 from harness.nn.views import random_view
-from harness.nn.vit import ViT, resized
+from harness.nn.vit import ViT
 from harness.schema.bounds import MASK_RATIO
 from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
@@ -108,6 +109,7 @@ class _Decoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.paint = nn.Linear(width, channels * encoder.patch**encoder.dims)
         initialise(self, rng)
+        start_positions(self.positions, encoder.positions_start)
 
     def forward(
         self, encoded: Tensor, order: Tensor, grid: Sequence[int], rng: torch.Generator

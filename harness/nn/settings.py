@@ -168,6 +168,12 @@ class ViTSettings(InputSettings):
     positions: int = Field(
         6, ge=1, description="tokens per axis that positions are learnt for: 96 / 16"
     )
+    positions_start: Literal["normal", "sines"] = Field(
+        "normal",
+        exclude_if=lambda value: value == "normal",
+        description="of the learnt positions: normal with 0.02 (METHODS 1.1), or waves as "
+        "MAE has, which a short run sees from its first step",
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

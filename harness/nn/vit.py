@@ -11,10 +11,10 @@ from collections.abc import Container, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .features import CONVOLUTION, Encoder, Features, Fill, Layer, network_input
 from .init import initialise
+from .positions import resized, start_positions
 from .recompute import recomputed
 from .settings import ViTSettings
 from .transformer import Block
@@ -66,6 +66,7 @@ class ViT(Encoder):
             if isinstance(part, nn.LayerNorm):
                 part.eps = settings.norm_eps
         initialise(self, rng)
+        start_positions(self.positions, settings.positions_start)
         self.drops = torch.Generator().manual_seed(
             int(torch.randint(2**62, (), generator=rng, device=rng.device))
         )
@@ -166,14 +167,6 @@ class ViT(Encoder):
         b, c = len(tokens), tokens.shape[-1]
         cls = (self.class_token + self.class_position).expand(b, 1, c)
         return torch.cat([cls, tokens.reshape(b, -1, c)], dim=1)
-
-
-def resized(table: Tensor, grid: Sequence[int]) -> Tensor:
-    """Return positions (1, C, *grid_0), resized linearly if need be, as (1, *grid, C)."""
-    if tuple(table.shape[2:]) != tuple(grid):
-        mode = "bilinear" if len(grid) == 2 else "trilinear"
-        table = functional.interpolate(table, size=tuple(grid), mode=mode)
-    return table.movedim(1, -1)
 
 
 def _drop_rate(settings: ViTSettings, index: int) -> float:

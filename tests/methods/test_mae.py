@@ -7,6 +7,7 @@ import torch
 from harness.api import Batch
 from harness.nn.masking import uniform_scores
 from harness.nn.patches import normalised, to_patches
+from harness.nn.positions import sine_positions
 from harness.nn.views import random_view
 
 from .conftest import rng, tiny
@@ -45,6 +46,12 @@ def test_the_loss_is_the_mean_error_of_hidden_patches(batch, norm):
                 target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
             errors.append(((x_hat[b, patch].numpy() - target) ** 2).mean())
     assert found == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_the_decoders_positions_start_as_the_encoders():
+    method = tiny("mae", encoder={"positions_start": "sines"})
+    for part, width in ((method.student, 96), (method.decoder, 48)):
+        assert torch.equal(part.positions, sine_positions(width, (4, 4, 4)))
 
 
 def test_hidden_patches_reach_neither_encoder_nor_decoder():

@@ -8,8 +8,8 @@ import torch
 from pydantic import ValidationError
 
 from harness.nn.build import build_encoder
+from harness.nn.positions import resized
 from harness.nn.settings import ViTSettings, encoder_tier
-from harness.nn.vit import resized
 
 SMALL = {"patch": 4, "width": 12, "depth": 4, "heads": 3, "positions": 2}
 
