@@ -29,6 +29,7 @@ from .adapt.implementation import implementation
 from .evaluate import evaluate
 from .keep import keep_only, waiting_for
 from .node import Node
+from .optimise import Diverged
 from .pretrain import pretrain
 from .ranks import Bystander
 from .snapshots import discard
@@ -179,7 +180,7 @@ def _explain(node: Node, error: Exception) -> None:
     the log alone.
     """
     trace = "".join(traceback.format_exception(error)).rstrip()
-    mendable = isinstance(error, UserError) or is_full(error)
+    mendable = isinstance(error, (UserError, Diverged)) or is_full(error)
     # The disk may be what failed; the attempt's record has the reason too.
     with contextlib.suppress(OSError):
         node.log(f"failed: {error}\n{trace}" if mendable else f"failed: {trace}")

@@ -16,7 +16,7 @@ from ..schema.optimiser import OptimiserSettings
 
 
 class Diverged(Exception):
-    """The loss is no longer finite; the message names step and cases."""
+    """Loss or gradient are no longer finite; the message names step and cases."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _groups(
 
 @dataclass(frozen=True)
 class Descent:
-    """Cosine schedule with warm-up, clipping; stops where the loss is not finite.
+    """Cosine schedule with warm-up, clipping; stops where loss or gradient are not finite.
 
     scaler: that of the gradients in half precision; passes them on where disabled.
     """
@@ -110,14 +110,10 @@ class Descent:
         """Take optimiser step `step` (0-based) with the gradients as they are.
 
         value: the loss that they come from, of the cases `case_ids`. Raises Diverged,
-        before any weight changes, if it is not finite.
+        before any weight changes, if it is not finite, or the gradients' norm is not. In
+        half precision the latter happens now and then, and the scaler skips the step.
         """
-        if not math.isfinite(value):
-            msg = (
-                f"the loss became {value} at step {step} of {self.steps} (cases "
-                f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
-            )
-            raise Diverged(msg)
+        self._check("loss", value, step, case_ids)
         rate = self._rate(step)
         end = self.schedule.weight_decay_end
         parameters = []
@@ -129,9 +125,22 @@ class Descent:
                 )
             parameters += group["params"]
         self.scaler.unscale_(self.optimiser)
-        torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+        if not self.scaler.is_enabled():
+            self._check("gradient", float(norm), step, case_ids)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+
+    def _check(
+        self, what: str, value: float, step: int, case_ids: Sequence[str]
+    ) -> None:
+        if math.isfinite(value):
+            return
+        msg = (
+            f"the {what} became {value} at step {step} of {self.steps} (cases "
+            f"{', '.join(case_ids)}): lower 'lr', or look at these cases"
+        )
+        raise Diverged(msg)
 
     def _rate(self, step: int) -> float:
         if drops := self.schedule.drops:

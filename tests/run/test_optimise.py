@@ -172,6 +172,17 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(value):
     assert weight.item() == 1.0
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
+    """sqrt at 0: the loss is finite, and one more step would make every weight NaN."""
+    weight = nn.Parameter(torch.zeros(2))
+    loss = weight.square().sum().sqrt()
+    loss.backward()
+    descent = Descent(torch.optim.SGD([weight], lr=1.0), 1.0, 10, 0, 1.0, OFF)
+    with pytest.raises(Diverged, match=r"the gradient became nan at step 4 of 10"):
+        descent.step(loss.item(), 4, ["a", "b"])
+    assert weight.tolist() == [0.0, 0.0]
+
+
 def test_the_best_state_is_kept_and_ties_go_to_the_lower_loss():
     module = nn.Linear(1, 1)
     best = BestState()

@@ -1,6 +1,7 @@
 """Settings of a training: which change numbers, and which must not."""
 
 import json
+import re
 import sys
 from hashlib import sha256
 
@@ -178,3 +179,26 @@ def test_a_method_is_told_the_global_step_and_follows_the_optimisers(tiny, accum
         assert len({*losses}) == 1
         assert after != losses[0]  # the optimiser has been there
         assert weights[first + len(calls) :][:1] in ([after], [])
+
+
+def test_a_training_that_diverges_says_step_cases_and_checkpoint(tiny, capfd):
+    method = SIMMIM.replace("steps: 4", "steps: 9")
+    more = "training: {checkpoint_steps: 1}"
+    key = tiny.nodes(tiny.plan(method % "lr: 1.0e+20, warmup: 0", more=more))[0]
+    assert tiny.run([key]) == Exit.FAILED
+    said = capfd.readouterr().err.strip()
+    assert "Traceback" not in said
+    assert len(said.splitlines()) == 1
+    found = re.fullmatch(
+        r"the (?:loss|gradient) became (?:nan|inf) at step ([1-8]) of 9 \(cases "
+        r"(case\d\d(?:, case\d\d){3})\): lower 'lr', or look at these cases; the last "
+        r"good checkpoint is (.*/step-(\d{9})-.*\.json)",
+        said,
+    )
+    assert found is not None, said
+    assert int(found[4]) == int(found[1])  # steps done before the one that failed
+    weights = load_file(found[3].replace(".json", ".safetensors"))
+    assert all(value.isfinite().all() for value in weights.values())
+    assert not tiny.store.is_done(key)
+    last = tiny.last(key)
+    assert (last["state"], last["error_class"]) == ("failed", "code")

@@ -29,7 +29,14 @@ VOXELS = LabelledSource("segmentation", 2)  # what a supervised method learns fr
 
 
 class Breach(Exception):
-    """What a method does that a clause forbids, in one sentence."""
+    """What a method does that a clause forbids, in one sentence.
+
+    hint: what to do about it, where the clause's own hint is about something else.
+    """
+
+    def __init__(self, said: str, hint: str = "") -> None:
+        super().__init__(said)
+        self.hint = hint
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -120,7 +127,8 @@ def judge(clause: Clause, subject: Subject) -> Verdict:
     try:
         clause.check(subject)
     except Breach as breach:
-        return Verdict(clause.code, clause.title, "broken", str(breach), clause.hint)
+        hint = breach.hint or clause.hint
+        return Verdict(clause.code, clause.title, "broken", str(breach), hint)
     except Exception as problem:
         at = traceback.extract_tb(problem.__traceback__)[-1]
         said = f"{type(problem).__name__}: {problem} ({at.filename}:{at.lineno})"
