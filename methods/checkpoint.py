@@ -45,18 +45,20 @@ class CheckpointSettings(BaselineSettings):
     inside: str | None = Field(
         None,
         description="where in the file the encoder lies ('teacher', 'model.trunk'); none: "
-        "the usual places",
+        "the usual places, chosen here",
     )
     strip: tuple[str, ...] = Field(
-        (), description="prefixes taken off the names of tensors, in this order"
+        (), description="prefixes taken off the names of tensors; chosen here: none"
     )
     rules: tuple[tuple[str, str], ...] = Field(
         (),
         description="[pattern, replacement] regular expressions on names after 'strip'; a "
-        "name that becomes empty is left out",
+        "name that becomes empty is left out; chosen here: none",
     )
     layout: Layout = Field(
-        "own", description="whose names and orders the file has; own: this harness's"
+        "own",
+        description="whose names and orders the file has; own: this harness's, "
+        "chosen here",
     )
     merging: Merging | None = Field(
         None,
@@ -70,7 +72,7 @@ class CheckpointSettings(BaselineSettings):
     outputs: dict[str, str] = Field(
         default_factory=dict,
         description="linear heads on the pooled features that are kept by name: the "
-        "prefix of the head's tensors in the file, after 'strip'",
+        "prefix of the head's tensors in the file, after 'strip'; chosen here: none",
     )
 
     @field_validator("rules")

@@ -33,17 +33,21 @@ class CPCSettings(MethodSettings):
         "cubes", description="what is predicted; METHODS 1.8, see the file"
     )
     cube: int = Field(
-        32, ge=2, description="voxels per side of a cube; half of it is the step, 1.8"
+        32,
+        ge=2,
+        description="voxels per side of a cube; half of it is the step; chosen here",
     )
     code: int = Field(
         256, ge=1, description="channels of codes and context; chosen here"
     )
     first: int = Field(
-        2, ge=1, description="nearest predicted row; 1 overlaps with the context"
+        2, ge=1, description="nearest predicted row; chosen here, 1 overlaps"
     )
     last: int = Field(4, ge=1, description="farthest predicted row; chosen here")
     temperature: float = Field(0.1, gt=0, description="of cosines; chosen here")
-    batch: int = Field(6, ge=1, description="negatives are other cubes, too; SMIT's")
+    batch: int = Field(
+        6, ge=1, description="negatives are other cubes, too; as SMIT, METHODS 1.18"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

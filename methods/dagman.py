@@ -61,7 +61,8 @@ class DAGMaNSettings(DistillationSettings):
     """Published settings, SMIT's where the paper states none."""
 
     encoder: EncoderSettings = Field(
-        default_factory=lambda: SwinSettings(semantic_attention=SemanticSettings())
+        default_factory=lambda: SwinSettings(semantic_attention=SemanticSettings()),
+        description="Swin-MSK with semantic attention; METHODS 0, 1.19",
     )
     mask: MaskSettings = Field(
         default_factory=lambda: MaskSettings(kind="high", ratio=0.7, hints=0.1),
@@ -82,7 +83,7 @@ class DAGMaNSettings(DistillationSettings):
         default=True, description="the student sees both views, not one; METHODS 6 #4"
     )
     image_token: Literal["class", "average"] = Field(
-        "class", description="what AITD reads: class token, or average as SMIT's ITD"
+        "class", description="what AITD reads: METHODS 1.19; average: as SMIT's ITD"
     )
     image_head: Literal["linear", "prototype"] = Field(
         "linear", description="of AITD; a linear layer, METHODS 1.19, or SMIT's head"

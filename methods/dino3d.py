@@ -52,51 +52,59 @@ def _large_vit() -> ViTSettings:
 class DINO3DSettings(MultiCropSettings):
     """Published settings (METHODS 1.20, unless said otherwise)."""
 
-    encoder: ViTSettings = Field(default_factory=_large_vit)
-    prototypes: Annotated[int, SEVERAL] = Field(65_536, description="K of both heads")
+    encoder: ViTSettings = Field(
+        default_factory=_large_vit, description="ViT-L-3D; METHODS 0"
+    )
+    prototypes: Annotated[int, SEVERAL] = Field(65_536, description="K; METHODS 1.20")
     balance: Balance = Field(
         "sinkhorn",
         description="of targets; METHODS 1.20, centring for batches under 64",
     )
-    global_scale: Range = Field((0.48, 1.0), description="share of the plane's area")
-    local_scale: Range = Field((0.16, 0.48), description="share of the plane's area")
-    aspect: Range = Field((0.9, 1.11), description="in the plane")
-    global_length: Range = Field((0.5, 1.0), description="share of the slice axis")
-    local_length: Range = Field((0.2, 0.5), description="share of the slice axis")
+    global_scale: Range = Field((0.48, 1.0), description="of the plane; METHODS 1.20")
+    local_scale: Range = Field((0.16, 0.48), description="of the plane; METHODS 1.20")
+    aspect: Range = Field((0.9, 1.11), description="in the plane; METHODS 1.20")
+    global_length: Range = Field((0.5, 1.0), description="of the slices; METHODS 1.20")
+    local_length: Range = Field((0.2, 0.5), description="of the slices; METHODS 1.20")
     augmentation: Augmentation = Field(
         default_factory=lambda: Augmentation(
             flip=0.3, rotate=0.3, intensity=0.8, blur_or_sharpen=1.0
         ),
-        description="of the first large view",
+        description="of the first large view; METHODS 1.20",
     )
     second_augmentation: Augmentation = Field(
         default_factory=lambda: Augmentation(
             flip=0.3, rotate=0.3, intensity=0.8, blur_or_sharpen=0.1, gibbs=0.2
         ),
-        description="of the second large view",
+        description="of the second large view; METHODS 1.20",
     )
     local_augmentation: Augmentation = Field(
         default_factory=lambda: Augmentation(
             flip=0.3, rotate=0.3, intensity=0.8, blur=0.5
         ),
-        description="of small views",
+        description="of small views; METHODS 1.20",
     )
-    mask_ratio: Range = Field((0.2, 0.75), description="of a masked view")
-    masked_share: float = Field(0.5, ge=0, le=1, description="of large views")
+    mask_ratio: Range = Field((0.2, 0.75), description="of a masked view; METHODS 1.20")
+    masked_share: float = Field(
+        0.5, ge=0, le=1, description="of large views; METHODS 1.20"
+    )
     image_weight: float = Field(1.0, ge=0, description="METHODS 1.20")
     patch_weight: float = Field(1.0, ge=0, description="METHODS 1.20")
-    koleo_weight: float = Field(0.1, ge=0, description="of each group of large views")
-    momentum: float = Field(0.992, ge=0, le=1, description="of the EMA, to 1 by cosine")
+    koleo_weight: float = Field(
+        0.1, ge=0, description="each group of large views; METHODS 1.20"
+    )
+    momentum: float = Field(
+        0.992, ge=0, le=1, description="of the EMA, to 1; METHODS 1.20"
+    )
     batch: int = Field(512, ge=1, description="KoLeo needs two; METHODS 1.20")
-    steps: int = Field(125_000, ge=1)
-    lr: float = Field(1.41e-3, ge=0, description="2e-3 √(512 / 1024)")
-    lr_end: float = Field(1e-6, ge=0)
-    warmup: int = Field(12_500, ge=0)
-    weight_decay: float = Field(0.04, ge=0)
-    weight_decay_end: float | None = Field(0.4, ge=0, description="cosine")
-    layer_decay: float = Field(0.9, gt=0, le=1)
-    stem_lr: float = Field(0.2, gt=0)
-    precision: Precision = Field("fp16")
+    steps: int = Field(125_000, ge=1, description="METHODS 1.20")
+    lr: float = Field(1.41e-3, ge=0, description="2e-3 √(512 / 1024); METHODS 1.20")
+    lr_end: float = Field(1e-6, ge=0, description="METHODS 1.20")
+    warmup: int = Field(12_500, ge=0, description="METHODS 1.20")
+    weight_decay: float = Field(0.04, ge=0, description="METHODS 1.20")
+    weight_decay_end: float | None = Field(0.4, ge=0, description="METHODS 1.20")
+    layer_decay: float = Field(0.9, gt=0, le=1, description="METHODS 1.20")
+    stem_lr: float = Field(0.2, gt=0, description="METHODS 1.20")
+    precision: Precision = Field("fp16", description="METHODS 1.20")
 
     least: ClassVar[int] = 2
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

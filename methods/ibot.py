@@ -57,7 +57,9 @@ class IBOTSettings(MultiCropSettings):
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.16")
     weight_decay_end: float | None = Field(0.4, ge=0, description="METHODS 1.16")
-    warmup: int = Field(25_000, ge=0, description="10 of 100 epochs, as DINO")
+    warmup: int = Field(
+        25_000, ge=0, description="10 of 100 epochs, as DINO; METHODS 1.14"
+    )
 
     # Some hundreds of steps are too few to give any of them up: masks from the first one
     # on (chosen here). From tier demo on a run is long enough for the published rule.

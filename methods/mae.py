@@ -33,11 +33,15 @@ from harness.schema.task import Tier
 class MAESettings(MethodSettings):
     """Published settings; sources beside each value."""
 
-    encoder: ViTSettings = Field(default_factory=ViTSettings)
+    encoder: ViTSettings = Field(
+        default_factory=ViTSettings, description="ViT-S1, METHODS 0"
+    )
     mask_ratio: Annotated[float, MASK_RATIO] = Field(0.75, description="METHODS 1.12")
     decoder_depth: int = Field(8, ge=1, description="blocks; METHODS 1.12")
     decoder_width: int = Field(512, ge=1, description="METHODS 1.12")
-    decoder_heads: int = Field(16, ge=1, description="MAE, section 4")
+    decoder_heads: int = Field(
+        16, ge=1, description="MAE, section 4; chosen here of its sizes"
+    )
     norm_targets: bool = Field(
         default=True, description="voxels normalised per patch; METHODS 1.12"
     )
@@ -49,7 +53,9 @@ class MAESettings(MethodSettings):
         description="METHODS 1.12",
     )
     warmup: int = Field(12_500, ge=0, description="40 of 800 epochs; METHODS 1.12")
-    flip: float = Field(0.5, ge=0, le=1, description="per axis; crop and flip, 1.12")
+    flip: float = Field(
+        0.5, ge=0, le=1, description="per axis; crop and flip, METHODS 1.12"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

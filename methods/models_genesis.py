@@ -30,7 +30,7 @@ class GenesisSettings(MethodSettings):
     """Published settings; sources beside each value."""
 
     crop: Sides = Field(
-        (64, 64, 64), description="64x64x32 as published; cubic here for every encoder"
+        (64, 64, 64), description="64x64x32 as published; cubic, chosen here"
     )
     region: Sides = Field((64, 64, 64), description="the crop itself; METHODS 1.9")
     mirror: float = Field(0.4, ge=0, le=1, description="per axis; METHODS 1.9")
@@ -39,7 +39,7 @@ class GenesisSettings(MethodSettings):
         0.1, gt=0, le=1, description="largest window, share of a side; METHODS 1.9"
     )
     passes: int = Field(
-        2, ge=1, description="tilings; 10,000 windows touch a voxel about twice"
+        2, ge=1, description="tilings; 10,000 windows touch a voxel twice; METHODS 1.9"
     )
     curve: float = Field(0.9, ge=0, le=1, description="chance of a remap; METHODS 1.9")
     falling: float = Field(0.5, ge=0, le=1, description="decreasing; METHODS 1.9")
@@ -53,7 +53,8 @@ class GenesisSettings(MethodSettings):
         (1 / 6, 1 / 3), description="side of a painted box, of the crop's; METHODS 1.9"
     )
     kept_box: tuple[float, float] = Field(
-        (3 / 7, 4 / 7), description="side of a kept window: 1 - 4/7 to 1 - 3/7; 1.9"
+        (3 / 7, 4 / 7),
+        description="side of a kept window: 1 - 4/7 to 1 - 3/7; METHODS 1.9",
     )
     fill: Literal["noise", "zero"] = Field(
         "noise", description="U(0, 1); zero cuts out; METHODS 1.9"

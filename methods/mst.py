@@ -29,12 +29,14 @@ from harness.nn.settings import EncoderSettings, ViTSettings, check_guidance
 class MSTSettings(MultiCropSettings):
     """Published settings; sources beside each value."""
 
-    encoder: EncoderSettings = Field(default_factory=ViTSettings)
+    encoder: EncoderSettings = Field(
+        default_factory=ViTSettings, description="as DINO, a ViT; METHODS 1.17"
+    )
     quantile: float = Field(
         0.125,
         gt=0,
         lt=1,
-        description="share of patches that are the least attended; 1.17",
+        description="share of patches that are the least attended; METHODS 1.17",
     )
     mask_chance: float = Field(
         0.1, gt=0, le=1, description="of each of these; unverified, METHODS 1.17"
@@ -45,8 +47,12 @@ class MSTSettings(MultiCropSettings):
     lr: float = Field(1.25e-4, ge=0, description="as DINO; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="as DINO; METHODS 1.14")
-    weight_decay_end: float | None = Field(0.4, ge=0, description="as DINO")
-    warmup: int = Field(25_000, ge=0, description="10 of 100 epochs, as DINO")
+    weight_decay_end: float | None = Field(
+        0.4, ge=0, description="as DINO; METHODS 1.14"
+    )
+    warmup: int = Field(
+        25_000, ge=0, description="10 of 100 epochs, as DINO; METHODS 1.14"
+    )
 
     @model_validator(mode="after")
     def _mask_can_be_guided(self) -> Self:

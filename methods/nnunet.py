@@ -47,13 +47,16 @@ class NnUNetSettings(OwnSettings):
     val_iterations: int = Field(
         50, ge=1, description="per epoch, for its curves alone; nnunetv2"
     )
-    lr: float = Field(1e-2, gt=0, description="at the start, then poly 0.9; 1.22")
+    lr: float = Field(
+        1e-2, gt=0, description="at the start, then poly 0.9; METHODS 1.22"
+    )
     gpu_memory_gb: float = Field(
         8.0, gt=0, description="that patch and batch are planned for; nnunetv2"
     )
     features: int = Field(32, ge=4, description="channels of the first stage; nnunetv2")
     mirroring: bool = Field(
-        default=True, description="average over mirrored images in prediction; 1.22"
+        default=True,
+        description="average over mirrored images in prediction; METHODS 1.22",
     )
     mirrored_training: bool = Field(
         default=True,
@@ -63,7 +66,7 @@ class NnUNetSettings(OwnSettings):
         "apart by where they lie",
     )
     step: float = Field(
-        0.5, gt=0, le=1, description="of its sliding window, in patches; 1.22"
+        0.5, gt=0, le=1, description="of its sliding window, in patches; METHODS 1.22"
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

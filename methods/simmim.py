@@ -36,8 +36,12 @@ class SimMIMSettings(MethodSettings):
     mask_ratio: Annotated[float, MASK_RATIO] = Field(
         0.7, description="share of hidden units; SMIT (METHODS 1.18)"
     )
-    lr: float = Field(6e-4, ge=0, description="1e-4 per region, batch 6; SMIT")
-    warmup: int = Field(10_000, ge=0, description="20 of 500 epochs; SMIT")
+    lr: float = Field(
+        6e-4, ge=0, description="1e-4 per region, batch 6; SMIT, METHODS 1.18"
+    )
+    warmup: int = Field(
+        10_000, ge=0, description="20 of 500 epochs; SMIT, METHODS 1.18"
+    )
     clip: float = Field(5.0, gt=0, description="gradient norm; SimMIM (METHODS 1.13)")
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = MethodSettings.tiers

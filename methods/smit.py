@@ -36,16 +36,20 @@ class SMITSettings(DistillationSettings):
     image_weight: float = Field(0.1, ge=0, description="of ITD; METHODS 1.18")
     freeze_last: float = Field(
         0.002, ge=0, le=1,
-        description="share of the steps in which prototypes rest: 1 of 500 epochs, 0",
+        description="share of the steps in which prototypes rest: 1 of 500 epochs; "
+        "METHODS 0",
     )  # fmt: skip
     temp_warmup: float = Field(
-        0.06, ge=0, le=1, description="share of the steps: 30 of 500 epochs, 1.18"
+        0.06,
+        ge=0,
+        le=1,
+        description="share of the steps: 30 of 500 epochs; METHODS 1.18",
     )
     patch_temp_delay: float = Field(
         0.06,
         ge=0,
         le=1,
-        description="the patches' warm-up starts 30 epochs later, 1.18",
+        description="the patches' warm-up starts 30 epochs later; METHODS 1.18",
     )
     lr: float = Field(6e-4, ge=0, description="1e-4 per region, batch 6; METHODS 1.18")
     weight_decay: float = Field(0.01, ge=0, description="METHODS 1.18")

@@ -32,7 +32,8 @@ class LearningSettings(SupervisedSettings):
 
     flip: float = Field(
         0.0, ge=0, le=1,
-        description="probability per axis; 0, since left and right structures differ",
+        description="probability per axis; 0, since left and right "
+        "structures differ; chosen here",
     )  # fmt: skip
     scale_shift: float = Field(
         0.1, ge=0, le=1, description="probability of each, by 0.1; METHODS 2.1"

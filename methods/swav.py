@@ -49,10 +49,13 @@ class SwAVSettings(ManyCropsSettings):
     iterations: int = Field(3, ge=1, description="of Sinkhorn-Knopp; METHODS 1.4")
     freeze_prototypes: float = Field(
         0.01, ge=0, le=1,
-        description="share of the steps in which prototypes rest: 5005 of 500k; 1.4",
+        description="share of the steps in which prototypes rest: 5005 of 500k; "
+        "METHODS 1.4",
     )  # fmt: skip
     queue: int = Field(
-        3840, ge=0, description="earlier codes per view; the small-batch recipe, 1.4"
+        3840,
+        ge=0,
+        description="earlier codes per view; the small-batch recipe; METHODS 1.4",
     )
     queue_start: float = Field(
         0.0375,

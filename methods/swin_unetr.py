@@ -50,7 +50,10 @@ class SwinUNETRSettings(MethodSettings):
     weight_decay: float = Field(0.1, ge=0, description="METHODS 1.10")
     warmup: int = Field(500, ge=0, description="METHODS 1.10")
     cut: float = Field(
-        0.3, ge=0, lt=1, description="largest share of noise, and again of pasted boxes"
+        0.3,
+        ge=0,
+        lt=1,
+        description="largest share of noise, and again of pasted boxes; METHODS 1.10",
     )
     box: tuple[float, float] = Field(
         (0.05, 0.25), description="side of a box, share of the crop's; METHODS 1.10"

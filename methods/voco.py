@@ -40,7 +40,8 @@ class VoCoSettings(MethodSettings):
         (96, 384, 384), description="the grid of base crops; METHODS 1.24"
     )
     crop: Sides = Field(
-        (64, 64, 64), description="what base and target crops are resized to; 1.24"
+        (64, 64, 64),
+        description="what base and target crops are resized to; METHODS 1.24",
     )
     targets: int = Field(2, ge=1, description="crops per region; METHODS 1.24")
     code: int = Field(2048, ge=1, description="of all three layers; METHODS 1.24")

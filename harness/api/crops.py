@@ -29,11 +29,12 @@ class ManyCropsSettings(MethodSettings):
         (0.05, 0.4), description="share of the region's volume; DINO, METHODS 1.14"
     )
     aspect: tuple[float, float] = Field(
-        (3 / 4, 4 / 3), description="of sides, log-uniform; DINO's random crop"
+        (3 / 4, 4 / 3),
+        description="of sides, log-uniform; chosen here, as in random crops of images",
     )
     augmentation: Augmentation = Field(
         default_factory=lambda: Augmentation(flip=0.5, intensity=0.8, blur=0.5),
-        description="of every view; flips as DINO, intensity only in place of colour",
+        description="of every view; chosen here: intensity only in place of colour",
     )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {

@@ -20,16 +20,17 @@ class DistillationSettings(MethodSettings):
     """What methods share that distil an EMA teacher's prototypes (METHODS 0)."""
 
     prototypes: Annotated[int, SEVERAL] = Field(
-        8192, description="K of each head; iBOT, SMIT, AttMask 8192"
+        8192, description="K of each head; iBOT, SMIT, AttMask: METHODS 0"
     )
     head_hidden: int = Field(2048, ge=1, description="METHODS 0, prototype head")
     head_bottleneck: int = Field(256, ge=1, description="METHODS 0, prototype head")
     freeze_last: float = Field(
         0.01, ge=0, le=1,
-        description="share of the steps in which prototypes rest: 1 of 100 epochs, 0",
+        description="share of the steps in which prototypes rest: 1 of 100 epochs; "
+        "METHODS 0",
     )  # fmt: skip
     balance: Balance = Field(
-        "centre", description="of targets over prototypes; 'none' collapses"
+        "centre", description="of targets over prototypes; METHODS 0; 'none' collapses"
     )
     student_temp: float = Field(0.1, gt=0, description="METHODS 0")
     teacher_temp_start: float = Field(0.04, gt=0, description="METHODS 0")
@@ -38,7 +39,9 @@ class DistillationSettings(MethodSettings):
         0.3, ge=0, le=1, description="share of the steps: 30 of 100 epochs, METHODS 0"
     )
     center_momentum: float = Field(0.9, ge=0, le=1, description="METHODS 0")
-    momentum: float = Field(0.996, ge=0, le=1, description="of the EMA, to 1 by cosine")
+    momentum: float = Field(
+        0.996, ge=0, le=1, description="of the EMA, to 1; METHODS 1.14"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {

@@ -77,7 +77,9 @@ class OwnSettings(Closed):
 class BaselineSettings(OwnSettings):
     """Settings of a method that is not pretrained: the encoder alone."""
 
-    encoder: EncoderSettings = Field(default_factory=SwinSettings)
+    encoder: EncoderSettings = Field(
+        default_factory=SwinSettings, description="Swin-MSK; METHODS 0"
+    )
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {"tiny": {}, "small": {}, "demo": {}}
 
@@ -87,31 +89,53 @@ class MethodSettings(BaselineSettings):
 
     crop: Sides = Field((96, 96, 96), description="network input, voxels; METHODS 0")
     region: Sides = Field(
-        (128, 128, 128), description="region of a volume that views are cut from"
+        (128, 128, 128),
+        description="of a volume, what views are cut from; SMIT, METHODS 1.18",
     )
-    batch: int = Field(6, ge=1, description="regions per step")
-    steps: int = Field(250_000, ge=1, description="optimiser steps")
+    batch: int = Field(6, ge=1, description="regions per step; SMIT, METHODS 1.18")
+    steps: int = Field(
+        250_000, ge=1, description="optimiser steps; chosen here, VoCo's (METHODS 1.24)"
+    )
     optimiser: Optimiser = Field(
-        default_factory=OptimiserSettings, description="AdamW unless a paper says other"
+        default_factory=OptimiserSettings,
+        description="AdamW where METHODS 1 says no other",
     )
-    lr: float = Field(1e-4, ge=0, description="0 is a control: nothing is learnt")
-    weight_decay: float = Field(0.05, ge=0)
-    warmup: int = Field(5_000, ge=0, description="steps of linear warm-up, then cosine")
-    lr_end: float = Field(0.0, ge=0, description="where the cosine of lr ends")
+    lr: float = Field(
+        1e-4, ge=0, description="0 is a control, nothing is learnt; VoCo, METHODS 1.24"
+    )
+    weight_decay: float = Field(0.05, ge=0, description="MAE, METHODS 1.12")
+    warmup: int = Field(
+        5_000, ge=0, description="linear, then cosine; VoCo, METHODS 1.24"
+    )
+    lr_end: float = Field(
+        0.0, ge=0, description="where the cosine of lr ends; chosen here"
+    )
     lr_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (), description="shares of the steps at which lr falls to a tenth; none: cosine"
+        (),
+        description="shares of the steps at which lr falls to a tenth; none: "
+        "cosine, METHODS 0",
     )
     weight_decay_end: float | None = Field(
-        None, ge=0, description="where a cosine from weight_decay ends; none: constant"
+        None,
+        ge=0,
+        description="where a cosine from weight_decay ends; none: constant, "
+        "chosen here",
     )
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="of lr per block of the encoder, from the last"
+        1.0,
+        gt=0,
+        le=1,
+        description="of lr per block of the encoder, from the last; chosen here",
     )
-    stem_lr: float = Field(1.0, gt=0, description="factor of lr for the encoder's stem")
-    clip: float = Field(3.0, gt=0, description="gradient norm")
-    precision: Precision = Field("fp32", description="of the forward pass; autocast")
+    stem_lr: float = Field(
+        1.0, gt=0, description="factor of lr for the encoder's stem; chosen here"
+    )
+    clip: float = Field(3.0, gt=0, description="gradient norm; DINO, METHODS 1.14")
+    precision: Precision = Field("fp32", description="of the forward pass; chosen here")
     accumulate: int = Field(
-        1, ge=1, description="micro-batches per step, each with its own statistics"
+        1,
+        ge=1,
+        description="micro-batches per step, each with its own statistics; chosen here",
     )
 
     # Whether two views of a region must share voxels.
@@ -172,7 +196,9 @@ class TwoViewSettings(MethodSettings):
     """Settings that methods share which compare views of one region (METHODS 1.3)."""
 
     crop: Sides = Field((64, 64, 64), description="METHODS 1.3, the 3-D port")
-    region: Sides = Field((96, 96, 96), description="so that crops share half an axis")
+    region: Sides = Field(
+        (96, 96, 96), description="crops share half an axis, METHODS 1.3"
+    )
     batch: int = Field(
         32, ge=1, description="METHODS 1.3; a single region has nothing to differ from"
     )

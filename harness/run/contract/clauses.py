@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,14 @@ from .subject import Breach, Clause, Subject, loss_of, rng
 
 FALL = 0.85  # a loss that fell to this share of its start in STEPS steps has learnt
 STEPS = 25
+SOURCE = re.compile(
+    r"METHODS \d|section \d|arXiv|doi|nnunetv2|chosen here", re.IGNORECASE
+)
 BLURRED = 2e-3  # a blur's reach follows the largest sigma of a share
 
 
 def settings_are_valid(subject: Subject) -> None:
-    """Resolve at every tier; every setting of its own must say where it comes from."""
+    """Resolve at every tier; every setting must say where its default comes from."""
     kind = subject.kind
     for tier in TIERS:
         found = resolve(kind.Settings, tier, {})
@@ -36,10 +40,12 @@ def settings_are_valid(subject: Subject) -> None:
                 "Settings must extend MethodSettings exactly where a loss is minimised"
             )
             raise Breach(msg)
-    own = kind.Settings.model_fields.keys() - MethodSettings.model_fields.keys()
-    silent = [n for n in sorted(own) if not kind.Settings.model_fields[n].description]
+    fields = kind.Settings.model_fields
+    silent = [
+        n for n in sorted(fields) if not SOURCE.search(fields[n].description or "")
+    ]
     if silent:
-        msg = f"without a description: {', '.join(silent)}"
+        msg = f"without a source in the description: {', '.join(silent)}"
         raise Breach(msg)
 
 
@@ -266,7 +272,8 @@ ENCODERS: frozenset[Role] = TRAINED | {"baseline", "checkpoint"}
 
 CLAUSES = (
     Clause("M01", "settings resolve at every tier and name their sources",
-           "give each Field a description with its paper section or 'chosen here'",
+           "give each Field a description with its paper section, as in 'section 3.2', or "
+           "'chosen here'",
            settings_are_valid, ENCODERS | {"fusion", "system"}),
     Clause("M02", "the loss is one finite number with a gradient",
            "return Loss(total, {name: term.detach()})", loss_is_finite),

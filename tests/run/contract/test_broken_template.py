@@ -47,7 +47,7 @@ WAYS = {
     ),
     "a setting without a source": (
         (', description="sd of the noise; chosen here"', ""),
-        "M01", "without a description: noise", "its paper section or 'chosen here'",
+        "M01", "without a source in the description: noise", "or 'chosen here'",
     ),
     "a parameter that nothing uses": (
         (HEAD, f"{HEAD}\n        self.spare = nn.Linear(2, 2)\n"
