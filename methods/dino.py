@@ -18,14 +18,16 @@ from harness.api import Batch, Loss, Method, MultiCropSettings
 from harness.nn.build import build_encoder
 from harness.nn.distil import cross_view_ce
 from harness.nn.ema import Teacher, momentum_at
-from harness.schema.bounds import SEVERAL
+from harness.schema.bounds import REGIONS, SEVERAL
 
 
 class DINOSettings(MultiCropSettings):
     """Published settings; sources beside each value."""
 
     prototypes: Annotated[int, SEVERAL] = Field(65_536, description="K; METHODS 0")
-    batch: int = Field(64, ge=2, description="chosen here; 1024 images in DINO")
+    batch: Annotated[int, REGIONS] = Field(
+        64, description="chosen here; 1024 images in DINO"
+    )
     lr: float = Field(1.25e-4, ge=0, description="5e-4 per 256 images; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.14")

@@ -12,7 +12,7 @@ of semantic attention, where the encoder has it, else the average of the last st
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -25,6 +25,7 @@ from harness.nn.ema import Teacher, momentum_at
 from harness.nn.features import Features
 from harness.nn.mask_rules import MaskSettings, draw_mask
 from harness.nn.settings import check_guidance
+from harness.schema.bounds import REGIONS
 from harness.schema.task import Tier
 
 
@@ -52,7 +53,9 @@ class IBOTSettings(MultiCropSettings):
     local_crops: int = Field(10, ge=0, description="METHODS 1.15")
     global_scale: tuple[float, float] = Field((0.25, 1.0), description="METHODS 1.15")
     local_scale: tuple[float, float] = Field((0.05, 0.25), description="METHODS 1.15")
-    batch: int = Field(64, ge=2, description="chosen here; 1024 images in iBOT")
+    batch: Annotated[int, REGIONS] = Field(
+        64, description="chosen here; 1024 images in iBOT"
+    )
     lr: float = Field(1.25e-4, ge=0, description="5e-4 per 256 images; METHODS 1.16")
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="METHODS 1.16")

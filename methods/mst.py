@@ -10,7 +10,7 @@ other guided masks at one ratio, see mst_controlled.yaml.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ from harness.nn.features import Features
 from harness.nn.masking import attended_units, uniform_scores
 from harness.nn.restoring import RestoringDecoder
 from harness.nn.settings import EncoderSettings, ViTSettings, check_guidance
+from harness.schema.bounds import REGIONS
 
 
 class MSTSettings(MultiCropSettings):
@@ -43,7 +44,7 @@ class MSTSettings(MultiCropSettings):
     )
     image_weight: float = Field(1.0, ge=0, description="λ1; METHODS 1.17")
     restore_weight: float = Field(1.0, ge=0, description="λ2; METHODS 1.17")
-    batch: int = Field(64, ge=2, description="chosen here")
+    batch: Annotated[int, REGIONS] = Field(64, description="chosen here")
     lr: float = Field(1.25e-4, ge=0, description="as DINO; METHODS 1.14")
     lr_end: float = Field(1e-6, ge=0, description="as DINO; METHODS 1.14")
     weight_decay: float = Field(0.04, ge=0, description="as DINO; METHODS 1.14")

@@ -23,7 +23,7 @@ from harness.nn.distil import sinkhorn_knopp
 from harness.nn.init import initialise
 from harness.nn.projection import ProjectionHead
 from harness.nn.settings import EncoderSettings, ResNetSettings
-from harness.schema.bounds import SEVERAL
+from harness.schema.bounds import REGIONS, SEVERAL
 from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
 
@@ -63,7 +63,7 @@ class SwAVSettings(ManyCropsSettings):
         le=1,
         description="share of the steps: epoch 15 of 400; METHODS 1.4",
     )
-    batch: int = Field(32, ge=2, description="as simclr; METHODS 1.3")
+    batch: Annotated[int, REGIONS] = Field(32, description="as simclr; METHODS 1.3")
     weight_decay: float = Field(1e-6, ge=0, description="METHODS 1.4")
     optimiser: Optimiser = Field(
         default_factory=lambda: OptimiserSettings(kind="lars"),

@@ -32,3 +32,7 @@ def _inside(value: float) -> float:
 MASK_RATIO = AfterValidator(_inside)
 
 SEVERAL = at_least(2, "since with one prototype all images have the same target")
+
+REGIONS = at_least(
+    2, "since targets are balanced over the regions of a batch, and one has no other"
+)

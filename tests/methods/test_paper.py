@@ -118,6 +118,14 @@ def test_models_genesis_has_no_decay_at_its_published_rate():
         ),
         ("swin_unetr", {"batch": 2, "accumulate": 2}, "the nearest batch is 4"),
         ("dino3d", {"batch": 1}, "the nearest batch is 2"),
+        (
+            "dino",
+            {"batch": 1},
+            "1 is too few, since targets are balanced .*nearest is 2",
+        ),
+        ("ibot", {"batch": 1}, "one has no other: the nearest is 2"),
+        ("mst", {"batch": 0}, "0 is too few, .*the nearest is 2"),
+        ("swav", {"batch": 1}, "balanced over the regions of a batch.*nearest is 2"),
         ("ibot", {"shared_head": True}, "shared_head: no, or use a vit"),
     ],
 )
