@@ -94,7 +94,7 @@ def test_the_slice_axis_is_cut_on_its_own():
         ({"local_crop": (48, 16, 16)}, "the nearest to 48 is 32"),
         ({"local_scale": (0.4, 0.1)}, "0 < low <= high"),
         ({"prototypes": 1}, "the nearest is 2"),
-        ({"batch": 1}, "greater than or equal to 2"),
+        ({"batch": 1}, "the nearest is 2"),
     ],
 )
 def test_views_that_cannot_be_cut_are_refused(overrides, words):
