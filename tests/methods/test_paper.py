@@ -11,7 +11,7 @@ from harness.schema.optimiser import OptimiserSettings
 from .conftest import NAMES, kind
 
 # Encoders, millions of parameters. Swin-MSK with depths (2, 2, 8, 2) is what makes SMIT's
-# segmentation network one of 64.7 M (METHODS 0; tests/nn/test_decoder.py): its blocks
+# segmentation network one of 64.7 M (METHODS 0; test_sizes.py): its blocks
 # have 12 C² + 13 C + 343 heads, its merges 16 C² + 16 C. ViT-S1 and ViT-L-3D are worked
 # out from their settings in tests/nn/test_vit.py.
 ENCODERS = {"smit": 10.572, "mae": 88.37, "dino3d": 306.78}
