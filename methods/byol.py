@@ -6,10 +6,10 @@ heads bears the method, so the target's uses the statistics of its batch, too.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from harness.api import Batch, Loss, Method, TwoViewSettings
@@ -17,6 +17,7 @@ from harness.nn.batchnorm import use_batch_statistics
 from harness.nn.build import build_encoder
 from harness.nn.contrast import negative_cosine
 from harness.nn.ema import Teacher, momentum_at
+from harness.nn.instance_views import InstanceViews
 from harness.nn.projection import ProjectionHead
 from harness.schema.optimiser import Optimiser, OptimiserSettings
 from harness.schema.task import Tier
@@ -36,6 +37,18 @@ class BYOLSettings(TwoViewSettings):
         description="METHODS 1.6; AdamW at lower tiers, chosen here",
     )
     lr: float = Field(0.025, ge=0, description="0.2 per 256 regions; METHODS 1.6")
+    second_views: InstanceViews | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="of the second view, asymmetric as METHODS 1.6 says; none: as the "
+        "first, chosen here (docs/decisions/0018)",
+    )
+
+    @model_validator(mode="after")
+    def _second_views_fit(self) -> Self:
+        if self.second_views is not None:
+            self.second_views.check(self.crop)
+        return self
 
     tiers: ClassVar[dict[Tier, dict[str, Any]]] = {
         "tiny": {
@@ -94,7 +107,10 @@ class BYOL(Method):
     def loss(self, batch: Batch, rng: torch.Generator) -> Loss:
         """Return the symmetric loss of two views of each region (B, C, *region)."""
         cfg = self.settings
-        one, two = (cfg.views(batch.volumes, cfg.crop, rng) for _ in range(2))
+        one, two = (
+            views(batch.volumes, cfg.crop, rng)
+            for views in (cfg.views, cfg.second_views or cfg.views)
+        )
         # A view at a time, so that batch norm sees one view's statistics, as published.
         q1, q2 = (self.predict(self.online(x, rng)) for x in (one, two))
         z1, z2 = (self.teacher(x) for x in (one, two))

@@ -180,6 +180,8 @@ def stripped(
 
 def _resized(name: str, tensor: Tensor, like: Tensor) -> tuple[Tensor, str]:
     """Return the tensor in the shape of ours, and what was done to it."""
+    if like.is_floating_point():
+        _check_numbers(name, tensor)
     tensor = tensor.to(like.dtype)
     if tensor.shape == like.shape:
         return tensor, ""
@@ -195,6 +197,19 @@ def _resized(name: str, tensor: Tensor, like: Tensor) -> tuple[Tensor, str]:
         f"{tuple(like.shape)} here: set the encoder's settings to those it was trained with"
     )
     raise DataError(msg)
+
+
+def _check_numbers(name: str, tensor: Tensor) -> None:
+    """Raise DataError for weights that are no real numbers, or not finite."""
+    if not tensor.is_floating_point():
+        msg = (
+            f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not real numbers: "
+            "name a checkpoint that was not quantised"
+        )
+        raise DataError(msg)
+    if not tensor.is_meta and not tensor.isfinite().all():
+        msg = f"{name} holds NaN or infinite numbers: name a checkpoint that is sound"
+        raise DataError(msg)
 
 
 def _positions(tensor: Tensor, like: Tensor) -> tuple[Tensor, str]:

@@ -78,6 +78,23 @@ def test_byol_predicts_the_target_of_the_other_view(batch):
     )
 
 
+def test_byols_second_view_may_be_changed_otherwise(batch):
+    plain = {"mirror": 0, "turn": False, "jitter": {"blur_chance": 1.0}}
+    method = tiny("byol", second_views=plain)
+    assert "second_views" not in tiny("byol").settings.model_dump()  # keys stay
+    seen = []
+    method.online.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    method.loss(batch, rng(3))
+    draws, cfg = rng(3), method.settings
+    one = cfg.views(batch.volumes, cfg.crop, draws)
+    two = cfg.second_views(batch.volumes, cfg.crop, draws)
+    assert torch.equal(seen[0], one)
+    assert torch.equal(seen[1], two)
+    with pytest.raises(ValueError, match="equal last two sides"):
+        tiny("byol", views={"turn": False}, second_views={}, crop=(32, 32, 16),
+             region=(40, 40, 20))  # fmt: skip
+
+
 def test_moco_v3_finds_its_key_among_the_batch(batch):
     method = tiny("moco_v3")
     one, two = two_views(method, batch, 3)

@@ -134,6 +134,29 @@ def test_an_input_of_more_channels_keeps_its_answer_to_equal_ones(theirs):
     assert torch.allclose(three, one, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (
+            torch.ones(3, dtype=torch.int8),
+            "bias holds int8, not real numbers: .*quantised",
+        ),
+        (torch.ones(3, dtype=torch.complex64), "bias holds complex64, not real"),
+        (torch.tensor([0.0, float("nan"), 1.0]), "bias holds NaN or infinite"),
+        (torch.tensor([float("-inf")] * 3), "bias holds NaN or infinite"),
+    ],
+)
+def test_weights_that_are_no_finite_real_numbers_are_refused(value, said):
+    with pytest.raises(DataError, match=said):
+        fit({"bias": value}, nn.Linear(2, 3))
+
+
+def test_half_precision_becomes_ours():
+    half = torch.tensor([0.5, 1.0, -2.0], dtype=torch.bfloat16)
+    found = fit({"bias": half}, nn.Linear(2, 3)).state["bias"]
+    assert (found.dtype, found.tolist()) == (torch.float32, [0.5, 1.0, -2.0])
+
+
 def test_clashes_and_other_shapes_are_refused(theirs):
     with pytest.raises(DataError, match=r"two tensors become stem\.bias"):
         placed({**theirs, "again.bias": theirs["net.proj.bias"]}, net(),
