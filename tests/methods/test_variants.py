@@ -54,3 +54,4 @@ def test_attmasks_variants_hide_as_much_as_it_does(tmp_path):
     ]  # fmt: skip
     assert masks[0] == masks[1] == masks[2]
     assert (masks[0]["ratio"], masks[0]["probability"]) == ([0.1, 0.5], 0.5)
+    assert masks[0]["rounding"] == "down"  # METHODS 1.27

@@ -370,7 +370,7 @@ PARTS = [
     Mutant(
         "positions are resized with their axes swapped",
         "METHODS 1.20",
-        VIT,
+        "harness/nn/positions.py",
         "table = functional.interpolate(table, size=tuple(grid), mode=mode)",
         "table = functional.interpolate("
         "table.transpose(2, 3), size=tuple(grid), mode=mode)",

@@ -45,6 +45,18 @@ def test_low_masks_hide_what_is_attended_least():
         assert set(own.nonzero().flatten().tolist()) == slow_attended(row, 48, 64)
 
 
+@pytest.mark.parametrize(("rounding", "hidden"), [("up", 23), ("down", 22)])
+@pytest.mark.parametrize("kind", ["high", "low", "block", "random"])
+def test_the_number_of_hidden_units_is_rounded_as_asked(kind, rounding, hidden):
+    """METHODS 1.27: up as in SimMIM and SMIT, down as in AttMask; 0.35 of 64 is 22.4."""
+    how = MaskSettings(kind=kind, ratio=0.35, rounding=rounding)
+    counts = draw_mask(how, 3, GRID, rng(), attention()).flatten(1).sum(dim=1)
+    if kind == "block":  # blocks may fall short, and never hide more
+        assert counts.max() <= hidden
+    else:
+        assert counts.tolist() == [hidden] * 3
+
+
 def test_guided_masks_by_hand():
     score = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).view(1, 2, 2)
     three = torch.tensor([3])
