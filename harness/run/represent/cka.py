@@ -29,9 +29,9 @@ import torch
 from torch import Tensor
 
 LEAST = 4  # samples: with fewer the estimate does not exist
-# Features in double precision at once: 32 samples of them fit a cache, and rows that are no
-# power of two long do not push each other out of it.
-_CHUNK = 2040
+# Features in double precision at once: 32 samples of them fit a cache, widths of networks
+# leave no rest, and rows that lie no power of two apart do not push each other out of it.
+_CHUNK, _APART = 2048, 8
 # A layer is constant up to rounding, so that nothing can be aligned with it, where what
 # is left of its Gram matrices after centring is this small a share of them. Samples that
 # differ by rounding in single precision, 6e-8 of their size, leave less than 1e-14.
@@ -50,7 +50,7 @@ def gram(features: Tensor) -> Tensor:
         raise ValueError(msg)
     flat = features.reshape(n, -1)
     total = torch.zeros(n, n, dtype=torch.float64, device=features.device)
-    room = total.new_empty(n, min(_CHUNK, flat.shape[1]))
+    room = total.new_empty(n, min(_CHUNK, flat.shape[1]) + _APART)
     for part in torch.split(flat, _CHUNK, dim=1):
         wide = room[:, : part.shape[1]].copy_(part)
         total.addmm_(wide, wide.T)

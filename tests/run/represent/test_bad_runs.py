@@ -1,6 +1,7 @@
 """What cannot be analysed, from the command line: one sentence, and the others go on."""
 
 import json
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -87,6 +88,12 @@ def test_too_few_samples_are_counted_and_the_others_go_on(tmp_path, capsys):
     code, out, _ = user.harness("report", "--table", "attention")
     assert code == 0
     assert "before fine-tuning" in out
+    code, out, _ = user.harness("why", "transfer", "random")
+    assert code == 1
+    assert "give 3 crops, and 4 or more have a spectrum" in out
+    assert "Traceback" not in out
+    (log,) = re.findall(r"log: (.*)", out)
+    assert "Traceback" in Path(log).read_text()
     # A network that was damaged after it was published: of its old size, not its bytes.
     file = user.checkpoint
     file.chmod(0o600)
@@ -94,6 +101,38 @@ def test_too_few_samples_are_counted_and_the_others_go_on(tmp_path, capsys):
     code, _, err = user.run(attention="samples: 1")
     assert code == 1
     assert f"{file} is damaged, its weights cannot be read" in err
+    # One that is gone is made again, and looked at.
+    file.unlink()
+    code, _, err = user.run(attention="samples: 1")
+    assert code == 0, err
+    assert user.checkpoint.exists()
+    assert user.states() == {"attention": "done"}
+
+
+def test_networks_with_different_inputs_are_told_apart_by_name(tmp_path, capsys):
+    """Their other analyses go on."""
+    user = Session(tmp_path, capsys, test=4)
+    user._head = user._head.replace(
+        "methods: [random]",
+        "corpus: [phantom_organs]\nmethods: {random: , simmim: {crop: [32, 32, 16], "
+        "steps: 1, warmup: 0, batch: 1}}",
+    ).replace("{steps: 1, w", "{steps: 1, batch: 1, crop: pretrained, w")
+    code, _, err = user.run(
+        similarity="samples: 4, batch: 4, between: [methods]",
+        lost="extends: reuse, samples: 4, batch: 4, layers: [stage1.blok1]",
+        reuse="samples: 4, batch: 4, methods: [simmim], layers: [stem]",
+    )
+    assert code == 1
+    states = user.states()
+    assert states["reuse"] == "done"
+    assert (states["similarity"], states["lost"]) == ("failed", "failed")
+    for said in (
+        "random and simmim have different inputs and cannot be compared: crops of "
+        "32 x 32 x 32 voxels, channels: 1 and crops of 32 x 32 x 16 voxels, channels: 1",
+        "the network of simmim has no layer 'stage1.blok1'. Did you mean "
+        "'stage1.block1'?",
+    ):
+        assert said in err
 
 
 def test_features_that_are_constant_are_said(tmp_path, capsys, monkeypatch):
