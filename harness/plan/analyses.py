@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..matrix.matrix import AnalysisEntry, Matrix
 from ..schema.analyses.settings import Between
+from ..schema.budget import LabelBudget
 from ..schema.identity import digest, key_of_digests
 from .cells import Analysis, Cell
 from .identities import Parts
@@ -71,7 +72,7 @@ def _first_of_each_encoder(cells: Iterable[Cell]) -> list[Cell]:
 def _pairs(cells: Iterable[Cell], between: Between) -> Iterator[Pair]:
     """Yield cells that differ in one thing alone.
 
-    Budgets: each with the last of the file; seeds: the first with each other; methods:
+    Budgets: each with the largest; seeds: the first with each other; methods:
     each with each later one.
     """
     groups: dict[tuple[object, ...], list[Cell]] = {}
@@ -86,7 +87,8 @@ def _pairs(cells: Iterable[Cell], between: Between) -> Iterator[Pair]:
         groups.setdefault(tuple(same.values()), []).append(cell)
     for group in groups.values():
         if between == "budgets":
-            yield from ((each, group[-1], _budget(group[-1])) for each in group[:-1])
+            *fewer, most = sorted(group, key=_amount)
+            yield from ((each, most, _budget(most)) for each in fewer)
         elif between == "seeds":
             yield from ((group[0], each, f"seed={each.seed}") for each in group[1:])
         else:
@@ -94,6 +96,10 @@ def _pairs(cells: Iterable[Cell], between: Between) -> Iterator[Pair]:
                 for each in group[place + 1 :]:
                     if each.method != first.method:
                         yield first, each, f"method={each.method}"
+
+
+def _amount(cell: Cell) -> tuple[int, float]:
+    return LabelBudget.parse(cell.budget).order
 
 
 def _budget(cell: Cell) -> str:

@@ -62,6 +62,13 @@ def test_pairs_differ_in_one_thing(bench):
     ]
 
 
+def test_the_most_labels_are_compared_with_wherever_they_stand(bench):
+    text = TEXT.replace("{analyses}", "{similarity: {methods: [plain]}}")
+    text = text.replace("1-shot, 2-shot, 100%", "2-shot, 100%, 1-shot")
+    found = _compared(make_plan(bench.load(text)))
+    assert {(a[1], b[1]) for a, b in found} == {("1-shot", "100%"), ("2-shot", "100%")}
+
+
 def test_the_spec_says_what_is_compared(bench):
     plan = _plan(
         bench, "{similarity: {methods: [plain], label_budgets: [1-shot, 100%]}}"

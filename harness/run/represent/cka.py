@@ -139,7 +139,11 @@ class CKA:
         return self._ratio()[0]
 
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor] | None:
-        """Return the percentile interval over batches, or None with a single batch."""
+        """Return the percentile interval over batches, or None with a single batch.
+
+        As every bootstrap it is narrow by sqrt((B - 1) / B) for B batches, which
+        harness.report.alignment makes up for.
+        """
         if self.batches < 2 or self._draws == 0:
             return None
         drawn = self._ratio()[1:]

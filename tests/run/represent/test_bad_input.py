@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from harness.run.represent import alignment
+from harness.run.represent.cka import CKA, gram
 from harness.run.represent.networks import Crop
 from harness.schema.analyses import Reuse
 from harness.schema.errors import DataError
@@ -18,11 +19,11 @@ ROLES = ("adapt.0", "adapt.1")
 class Network(nn.Module):
     """An encoder of one named layer, `stem`, scaled."""
 
-    def __init__(self, scale=1.0):
+    def __init__(self, scale=1.0, width=3):
         super().__init__()
         self.encoder = nn.Module()
-        self.encoder.stem = nn.Linear(4, 3)
-        self.encoder.stem.weight.data = torch.eye(3, 4) * scale
+        self.encoder.stem = nn.Linear(4, width)
+        self.encoder.stem.weight.data = torch.eye(width, 4) * scale
 
     def forward(self, x):
         return self.encoder.stem(x.flatten(1))
@@ -97,6 +98,18 @@ def test_a_constant_layer_has_no_number_and_the_map_says_nan(align, tmp_path):
     assert rows["stem", "cka_low"].value is None
     with np.load(tmp_path / "cka.npz") as arrays:
         assert np.isnan(arrays["cka"]).all()
+
+
+def test_networks_of_different_widths_are_compared(align):
+    narrow, wide = (Network(width=width) for width in (3, 4))
+    for one in (narrow, wide):
+        torch.nn.init.zeros_(one.encoder.stem.bias)
+    x = torch.rand(8, 4, generator=torch.Generator().manual_seed(0))
+    direct = CKA(1, 1, draws=0, rng=torch.Generator())
+    for some in x.split(4):  # the identity hands on the first numbers, or all
+        direct.update(gram(some[:, :3])[None], gram(some)[None])
+    found = align(narrow, wide)["stem", "cka"].value
+    assert found == pytest.approx(float(direct.value()), abs=1e-6)
 
 
 def test_intervals_say_of_how_many_batches_they_are(align):
