@@ -1,6 +1,7 @@
 """What ended a try, and which jobs are tried again, with what."""
 
 import dataclasses
+import time
 
 import pytest
 
@@ -176,6 +177,7 @@ def test_more_is_asked_for_after_a_lack_of_it(workshop, choose, tried):
 def test_nodes_where_a_job_was_lost_are_kept_off(workshop, choose, monkeypatch):
     job = workshop.cell("c")
     for node in ("n7", "n2", "n7"):
+        time.sleep(0.002)  # attempts are in the order of their milliseconds
         made_by = {"slurm": {"job": "1", "node": node}}
         attempt = workshop.store.begin(job.nodes[0], {}, made_by=made_by)
         attempt._record["process_start"] = "long ago"

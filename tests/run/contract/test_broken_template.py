@@ -65,7 +65,8 @@ WAYS = {
 def folder(tmp_path_factory):
     """One content folder for all: Python knows one place for a module `methods`."""
     root = tmp_path_factory.mktemp("content")
-    (root / "methods").mkdir()
+    for kind in ("methods", "tasks"):  # a folder with both is left by what follows
+        (root / kind).mkdir()
     for number, ((old, new), *_) in enumerate(WAYS.values()):
         assert TEXT.count(old) == 1
         text = TEXT.replace(old, new).replace("CLASS", "Mine").replace("NAME", "mine")
