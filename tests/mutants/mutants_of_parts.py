@@ -440,8 +440,8 @@ PARTS = [
         "gradients are not clipped",
         "METHODS 1.18",
         OPTIMISE,
-        "torch.nn.utils.clip_grad_norm_(parameters, self.clip)",
-        "pass",
+        "clip_grad_norm_(parameters, self.clip)",
+        'clip_grad_norm_(parameters, float("inf"))',
         "tests/run/test_optimise.py",
     ),
     Mutant(
